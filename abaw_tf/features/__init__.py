@@ -1,0 +1,5 @@
+"""Frame-level feature tracks, computed once and kept."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=["extract", "extractors", "store"])

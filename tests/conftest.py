@@ -1,0 +1,36 @@
+"""Fixtures shared by the tests: the real material and a small synthetic Aff-Wild2."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The project's root folder (where setup.py is)."""
+    return PROJECT
+
+
+@pytest.fixture(scope="session")
+def realdata() -> Path:
+    """The folder with real faces, videos, speech and networks; the test is skipped where it is absent."""
+    path = Path(os.environ.get("ABAW_TF_REALDATA", PROJECT.parent / "shared" / "realdata"))
+    if not (path / "MANIFEST.md").is_file():
+        pytest.skip(f"no real material at {path}: set ABAW_TF_REALDATA to the folder that holds MANIFEST.md")
+    return path
+
+
+@pytest.fixture(scope="session")
+def synthetic_root(tmp_path_factory) -> Path:
+    """A small synthetic Aff-Wild2 (edition abaw2), made once per test session."""
+    from abaw_tf.data import make_synthetic
+
+    return make_synthetic(
+        tmp_path_factory.mktemp("synthetic") / "affwild2", n_train=4, n_validation=3, n_test=1, seconds=4.0, progress=False
+    )
