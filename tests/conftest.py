@@ -32,5 +32,10 @@ def synthetic_root(tmp_path_factory) -> Path:
     from abaw_tf.data import make_synthetic
 
     return make_synthetic(
-        tmp_path_factory.mktemp("synthetic") / "affwild2", n_train=4, n_validation=3, n_test=1, seconds=4.0, progress=False
+        tmp_path_factory.mktemp("synthetic") / "affwild2",
+        n_train=4,
+        n_validation=3,
+        n_test=1,
+        seconds=4.0,
+        progress=False,
     )

@@ -1,0 +1,9 @@
+"""Decision-level fusion of prediction tables: weighted averaging and the search for its weights."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["averaging", "dirichlet"],
+    submod_attrs={"averaging": ["align", "fuse_tables", "weighted_average"], "dirichlet": ["DirichletFusion"]},
+)
