@@ -36,7 +36,8 @@ NOTEBOOKS = ["ipykernel>=6.29", "nbclient>=0.10", "ipywidgets>=8.1", "jupyterlab
 
 EXTRAS = {
     # tensorflow-io 0.37.1 is compiled against TensorFlow 2.16 and NumPy 1; there is no wheel for Python 3.13.
-    "io": ["tensorflow-io[tensorflow]==0.37.1", "numpy<2", "opencv-python-headless>=4.9,<4.12"],
+    # pyarrow 26 refuses NumPy 1 when imported, although its metadata does not say so.
+    "io": ["tensorflow-io[tensorflow]==0.37.1", "numpy<2", "pyarrow>=14,<26", "opencv-python-headless>=4.9,<4.12"],
     "vggface": VGGFACE,
     "notebooks": NOTEBOOKS,
     "export": ["onnx>=1.16", "tf2onnx>=1.16"],
