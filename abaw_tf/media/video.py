@@ -4,15 +4,12 @@ A frame's index is its place among the frames that *decode*: headers and OpenCV'
 comes from the container's timestamps and counts from the first frame, so a variable frame rate is kept.
 """
 
-import contextlib
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-import av
 import numpy as np
 
+from .decoding import Findings, decoded, open_stream, seconds, warn
 from .errors import MediaError, MediaWarning
 from .video_writer import write_video
 
@@ -97,11 +94,11 @@ def probe(path) -> VideoInfo:
     MediaError
         The file is not a video, is damaged at its beginning, or has no picture.
     """
-    with _open(path) as (container, stream):
-        first = next(_decoded(container, stream, _Findings()), None)
+    with open_stream(path, "video") as (container, stream):
+        first = next(decoded(container, stream, Findings()), None)
         if first is None:
             raise MediaError(f"{path}: no frame of the video can be decoded; replace the file by a sound copy")
-        start = _seconds(first, stream) or 0.0
+        start = seconds(first, stream) or 0.0
         rotation = _rotation(first)
         turned = rotation in (90, 270)
         return VideoInfo(
@@ -132,7 +129,7 @@ def frame_times(path) -> np.ndarray:
         ``n`` is the number of frames that `read_frames` gives; the first element is 0.
     """
     result = scan(path)
-    _warn(path, result.problems)
+    warn(path, result.problems)
     return result.times
 
 
@@ -144,13 +141,13 @@ def scan(path) -> VideoScan:
     FileNotFoundError, MediaError
         As `probe`.
     """
-    with _open(path) as (container, stream):
-        findings = _Findings()
+    with open_stream(path, "video") as (container, stream):
+        findings = Findings()
         clock = _Clock(container, stream)
-        times = np.array([clock.time(frame) for frame in _decoded(container, stream, findings)], np.float64)
+        times = np.array([clock.time(frame) for frame in decoded(container, stream, findings)], np.float64)
         if not len(times):
             raise MediaError(f"{path}: no frame of the video can be decoded; replace the file by a sound copy")
-        problems, truncated = findings.conclude(container, stream, times[-1], clock)
+        problems, truncated = _conclude(container, stream, findings, clock, times[-1])
     return VideoScan(times, problems, truncated)
 
 
@@ -185,7 +182,7 @@ def read_frames(
         raise ValueError(
             f"start must be >= 0, step >= 1 and stop None or >= start. Received: start={start}, stop={stop}, step={step}"
         )
-    with _open(path):  # a bad path is told here, not at the first frame
+    with open_stream(path, "video"):  # a bad path is told here, not at the first frame
         pass
     return _read_frames(path, start, stop, step)
 
@@ -193,11 +190,11 @@ def read_frames(
 def _read_frames(path, start, stop, step):
     if stop is not None and stop <= start:
         return
-    with _open(path) as (container, stream):
-        findings = _Findings()
+    with open_stream(path, "video") as (container, stream):
+        findings = Findings()
         clock = _Clock(container, stream)
         time = index = -1
-        for index, frame in enumerate(_decoded(container, stream, findings)):
+        for index, frame in enumerate(decoded(container, stream, findings)):
             time = clock.time(frame)
             if index >= start and (index - start) % step == 0:
                 yield index, time, _picture(frame)
@@ -205,97 +202,26 @@ def _read_frames(path, start, stop, step):
                 return
         if index < 0:
             raise MediaError(f"{path}: no frame of the video can be decoded; replace the file by a sound copy")
-        _warn(path, findings.conclude(container, stream, time, clock)[0])
+        warn(path, _conclude(container, stream, findings, clock, time)[0])
 
 
-def _warn(path, problems) -> None:
-    if problems:
-        warnings.warn(f"{path}: " + "; ".join(problems), MediaWarning, stacklevel=3)
-
-
-@contextlib.contextmanager
-def _open(path):
-    """Yield (container, video stream); errors name the file and the remedy."""
-    path = Path(path)
-    if path.is_dir():
-        raise MediaError(f"{path} is a folder; give a video file")
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such video file")
-    try:
-        container = av.open(str(path))
-    except (av.error.FFmpegError, ValueError) as error:
-        raise MediaError(
-            f"{path} cannot be read as a video ({_reason(error)}): it is not a video file, or it was cut off before its index "
-            "(an interrupted download or recording); replace it by a complete copy"
-        ) from error
-    with container:
-        if not container.streams.video:
-            kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-            raise MediaError(f"{path} has no picture (it holds: {kinds}); give a file with a video stream")
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        yield container, stream
-
-
-def _reason(error) -> str:
-    return getattr(error, "strerror", None) or str(error)
-
-
-class _Findings:
-    """What goes wrong while a video is decoded."""
-
-    def __init__(self):
-        self.packets = self.damaged = 0
-        self.read_error = None
-
-    def conclude(self, container, stream, last_time, clock) -> tuple[tuple[str, ...], bool]:
-        """The problems of a video that was decoded to its end, and whether it was cut off."""
-        problems, truncated = [], False
-        if self.read_error:
-            problems.append(f"cannot be read to its end ({self.read_error})")
-            truncated = True
-        if stream.frames > self.packets:
-            problems.append(
-                f"the header announces {stream.frames} frames, the file holds {self.packets}: its end is missing"
-            )
-            truncated = True
-        announced = _header_duration(container, stream)
-        end = clock.origin + last_time + clock.period
-        if not stream.frames and announced - end > MISSING_END:
-            problems.append(
-                f"the header announces {announced:.2f} s, the picture ends at {end:.2f} s: its end is missing"
-            )
-            truncated = True
-        if self.damaged:
-            problems.append(f"{self.damaged} damaged packet(s) could not be decoded in full")
-        if clock.repaired:
-            problems.append(f"{clock.repaired} timestamp(s) missing or not increasing, repaired")
-        return tuple(problems), truncated
-
-
-def _decoded(container, stream, findings) -> Iterator[av.VideoFrame]:
-    """Frames in order of presentation. Damage is noted in `findings`, and decoding goes on after it."""
-    packets = container.demux(stream)
-    flushed = False
-    while not flushed:
-        try:
-            packet = next(packets, None)
-        except av.error.FFmpegError as error:
-            findings.read_error = _reason(error)
-            packet = None
-        flushed = packet is None or packet.size == 0
-        if not flushed:
-            findings.packets += 1
-        try:
-            frames = stream.codec_context.decode(None) if packet is None else packet.decode()
-        except av.error.EOFError:
-            return
-        except av.error.FFmpegError:
-            findings.damaged += 1
-            continue
-        for frame in frames:
-            findings.damaged += bool(frame.is_corrupt)
-            yield frame
+def _conclude(container, stream, findings, clock, last_time) -> tuple[tuple[str, ...], bool]:
+    """The problems of a video that was decoded to its end, and whether its end is missing."""
+    problems = findings.problems()
+    truncated = findings.read_error is not None
+    if stream.frames > findings.packets:
+        problems.append(
+            f"the header announces {stream.frames} frames, the file holds {findings.packets}: its end is missing"
+        )
+        truncated = True
+    announced = _header_duration(container, stream)
+    end = clock.origin + last_time + clock.period
+    if not stream.frames and announced - end > MISSING_END:
+        problems.append(f"the header announces {announced:.2f} s, the picture ends at {end:.2f} s: its end is missing")
+        truncated = True
+    if clock.repaired:
+        problems.append(f"{clock.repaired} timestamp(s) missing or not increasing, repaired")
+    return tuple(problems), truncated
 
 
 class _Clock:
@@ -311,7 +237,7 @@ class _Clock:
         self._previous = None
 
     def time(self, frame) -> float:
-        stamp = _seconds(frame, self._stream)
+        stamp = seconds(frame, self._stream)
         if self._previous is None:
             self.origin = stamp or 0.0
             self.repaired += stamp is None
@@ -331,10 +257,6 @@ class _Clock:
                 self.repaired += 1
         self._previous = time
         return time
-
-
-def _seconds(frame, stream) -> float | None:
-    return None if frame.pts is None else float(frame.pts * (frame.time_base or stream.time_base))
 
 
 def _frame_rate(container, stream) -> float:
