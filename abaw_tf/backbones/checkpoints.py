@@ -1,0 +1,264 @@
+"""Registry of published weight files: where each comes from, what it expects and how to find it on this machine.
+
+No weights are shipped and nothing is downloaded unless asked for: most files have no licence that allows passing them on.
+"""
+
+import difflib
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from abaw_tf.backbones.hdf5 import LoadReport, load_hdf5_weights, read_hdf5_weights
+
+__all__ = [
+    "REGISTRY",
+    "LoadReport",
+    "Weights",
+    "file_hash",
+    "load_hdf5_weights",
+    "locate",
+    "read_hdf5_weights",
+    "search_folders",
+]
+
+ENVIRONMENT_VARIABLE = "ABAW_TF_WEIGHTS"
+DEFAULT_FOLDER = Path("~/.cache/abaw_tf/weights")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A published weight file.
+
+    Parameters
+    ----------
+    name : str
+        Key in :data:`REGISTRY`.
+    file : str
+        File name as published; the file is searched under this name.
+    url : str
+        Address of the file, or of the page that offers it (see `direct`).
+    direct : bool
+        Whether `url` answers with the file itself, so that it can be downloaded by program.
+    sha256 : str or None
+        Checksum where it is known.
+    licence, citation : str
+        Terms of use, and what to cite.
+    architecture : str
+        Builder and arguments that the file fits.
+    input_size : tuple of int
+        (height, width).
+    color_order : {"rgb", "bgr", "grey"}
+        Channel order the network was trained on.
+    normalization : str
+        What is done to values in 0–255.
+    classes : str or None
+        Name of the class order of its output in :data:`abaw_tf.labels.CLASS_ORDERS`; None for identities or features.
+    """
+
+    name: str
+    file: str
+    url: str
+    licence: str
+    citation: str
+    architecture: str
+    input_size: tuple[int, int]
+    color_order: str
+    normalization: str
+    classes: str | None = None
+    sha256: str | None = None
+    direct: bool = True
+
+
+_VGGFACE2 = "Cao et al., VGGFace2: A dataset for recognising faces across pose and age, FG 2018"
+_VGGFACE2_TERMS = "code MIT (rcmalli/keras-vggface); the weights fall under the terms of the VGGFace2 data (research)"
+_MINUS_MEANS = "minus the mean blue, green, red of VGGFace2 (vggface2.preprocess, version 2)"
+_RCMALLI = "https://github.com/rcmalli/keras-vggface/releases/download/v2.0/"
+_ARRIAGA = "https://raw.githubusercontent.com/oarriaga/face_classification/master/trained_models/emotion_models/"
+_ARRIAGA_PAPER = "Arriaga et al., Real-time Convolutional Neural Networks for Emotion and Gender Classification, 2017"
+
+_ENTRIES = (
+    Weights(
+        name="vggface2_resnet50",
+        file="rcmalli_vggface_tf_notop_resnet50.h5",
+        url=_RCMALLI + "rcmalli_vggface_tf_notop_resnet50.h5",
+        licence=_VGGFACE2_TERMS,
+        citation=_VGGFACE2,
+        architecture='build_vggface2_resnet50("keras_vggface", include_top=False)',
+        input_size=(224, 224),
+        color_order="bgr",
+        normalization=_MINUS_MEANS,
+    ),
+    Weights(
+        name="vggface2_resnet50_top",
+        file="rcmalli_vggface_tf_resnet50.h5",
+        url=_RCMALLI + "rcmalli_vggface_tf_resnet50.h5",
+        licence=_VGGFACE2_TERMS,
+        citation=_VGGFACE2,
+        architecture='build_vggface2_resnet50("keras_vggface", include_top=True)',
+        input_size=(224, 224),
+        color_order="bgr",
+        normalization=_MINUS_MEANS,
+    ),
+    Weights(
+        name="vggface2_resnet50_rafdb",
+        file="rafdb_affectnetweight_vggface2_resnes50_ft_01_weights_190513200935_epoch-28_val_loss-0.70_val_acc-0.87.h5",
+        url="https://drive.google.com/drive/folders/1rJB2viPCxw93qFSaga3uqC6OfWMKRHn2",
+        direct=False,
+        licence="none given (all rights reserved by the authors)",
+        citation="Do, Nguyen-Quynh, Kim, Affective Expression Analysis in-the-wild using Multi-Task Temporal Statistical "
+        "Deep Learning Model, FG 2020 (arXiv 2002.09120)",
+        architecture='build_vggface2_resnet50("weidi_xie", include_top=True)',
+        input_size=(224, 224),
+        color_order="bgr",
+        normalization=_MINUS_MEANS,
+        classes="emotiw",
+    ),
+    Weights(
+        name="fer2013_mini_xception",
+        file="fer2013_mini_XCEPTION.102-0.66.hdf5",
+        url=_ARRIAGA + "fer2013_mini_XCEPTION.102-0.66.hdf5",
+        sha256="59534287fdfb125e30a94400296c25ea9f5d706fca93dd8adbbbed916799ea0e",
+        licence="MIT",
+        citation=_ARRIAGA_PAPER,
+        architecture="build_mini_xception()",
+        input_size=(64, 64),
+        color_order="grey",
+        normalization="x / 127.5 - 1",
+        classes="fer2013",
+    ),
+    Weights(
+        name="fer2013_big_xception",
+        file="fer2013_big_XCEPTION.54-0.66.hdf5",
+        url=_ARRIAGA + "fer2013_big_XCEPTION.54-0.66.hdf5",
+        sha256="2c7ed52bc381077b5099afdfa392efb754516db91575f3f8ea120e81bc55db37",
+        licence="MIT",
+        citation=_ARRIAGA_PAPER,
+        architecture="build_big_xception()",
+        input_size=(64, 64),
+        color_order="grey",
+        normalization="x / 127.5 - 1",
+        classes="fer2013",
+    ),
+)
+
+REGISTRY: dict[str, Weights] = {entry.name: entry for entry in _ENTRIES}
+
+
+def search_folders():
+    """Folders in which :func:`locate` looks: ``$ABAW_TF_WEIGHTS`` if it is set, then ``~/.cache/abaw_tf/weights``."""
+    chosen = os.environ.get(ENVIRONMENT_VARIABLE)
+    return [Path(folder).expanduser() for folder in ([chosen] if chosen else []) + [DEFAULT_FOLDER]]
+
+
+def file_hash(path):
+    """SHA-256 of a file's content as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def locate(weights, path=None, download=False):
+    """Find a weight file on this machine and check that it is the published one.
+
+    Parameters
+    ----------
+    weights : str or Path
+        A name in :data:`REGISTRY`, or the path of a weight file (which is taken as it is).
+    path : str or Path, optional
+        The file, or the folder that holds it under its published name, looked at instead of :func:`search_folders`.
+    download : bool
+        Fetch the file into the first of those folders if it is in none of them.
+
+    Returns
+    -------
+    Path
+        An existing file, whose SHA-256 is right where the registry knows it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is nowhere; the message says which file to put where.
+    ValueError
+        If the name is unknown, or the file is not the published one.
+    ConnectionError
+        If the download fails.
+    """
+    entry = REGISTRY.get(str(weights))
+    if entry is None:
+        return _plain_file(weights, path)
+    if path is not None:
+        path = Path(path).expanduser()
+        candidates = [path / entry.file if path.is_dir() else path]
+    else:
+        candidates = [folder / entry.file for folder in search_folders()]
+    for candidate in candidates:
+        if candidate.is_file():
+            _check(candidate, entry)
+            return candidate
+    if download:
+        return _download(entry, candidates[0])
+    raise FileNotFoundError(
+        f"weights {entry.name!r} not found: {_by_hand(entry, candidates[0])}"
+        + (" (or ask for it: download=True)" if entry.direct else "")
+        + f". Received: looked at {', '.join(map(str, candidates))}"
+    )
+
+
+def _plain_file(weights, path):
+    """A path instead of a name."""
+    found = Path(weights).expanduser()
+    if path is None and found.is_file():
+        return found
+    near = difflib.get_close_matches(str(weights), REGISTRY, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    if path is None and (found.suffix or len(found.parts) > 1):
+        raise FileNotFoundError(f"{found}: no such weight file{hint}")
+    raise ValueError(
+        f"unknown weights{hint} Known: {', '.join(REGISTRY)}, or the path of a file. Received: {str(weights)!r}"
+    )
+
+
+def _by_hand(entry, target):
+    how = "get" if entry.direct else "get, by hand from the page,"
+    return f"{how} {entry.url} and put the file {entry.file} into {target.parent} or ${ENVIRONMENT_VARIABLE}"
+
+
+def _check(path, entry):
+    if entry.sha256 is not None and (received := file_hash(path)) != entry.sha256:
+        raise ValueError(
+            f"{path}: not the published file of {entry.name!r} (damaged, or another version); delete it and "
+            f"{_by_hand(entry, path)}. Expected SHA-256 {entry.sha256}. Received: {received}"
+        )
+
+
+def _download(entry, target):
+    """Fetch under a temporary name, check, rename: a file under its own name is always whole."""
+    if not entry.direct:
+        raise ConnectionError(f"{entry.name!r} cannot be downloaded by program: {_by_hand(entry, target)}")
+    from tqdm.auto import tqdm
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with urllib.request.urlopen(entry.url, timeout=30) as response, open(partial, "wb") as file:
+            size = int(response.headers.get("Content-Length") or 0)
+            with tqdm(total=size or None, unit="B", unit_scale=True, desc=entry.file) as bar:
+                while block := response.read(1 << 18):
+                    file.write(block)
+                    bar.update(len(block))
+        if size and partial.stat().st_size != size:
+            raise ConnectionError(f"the transfer ended after {partial.stat().st_size} of {size} bytes")
+        _check(partial, entry)
+        os.replace(partial, target)
+    except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+        raise ConnectionError(
+            f"downloading {entry.name!r} failed: {_by_hand(entry, target)}. Received: {error}"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
