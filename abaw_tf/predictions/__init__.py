@@ -22,14 +22,13 @@ renormalised probabilities, ...).
 from abaw_tf.predictions.filling import fill_missing
 from abaw_tf.predictions.loading import FORMATS, load
 from abaw_tf.predictions.pyfeat import read_pyfeat
+from abaw_tf.predictions.rules import PredictionError, edition_of
 from abaw_tf.predictions.storage import read, write
 from abaw_tf.predictions.submission import Finding, read_submission, validate_submission, write_submission
 from abaw_tf.predictions.table import (
-    PredictionError,
     add_note,
     classes_of,
     concatenate,
-    edition_of,
     make_table,
     probabilities,
     validate,

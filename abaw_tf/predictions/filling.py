@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from abaw_tf.predictions.table import PredictionError, add_note, classes_of, finish, validate
+from abaw_tf.predictions.rules import PredictionError
+from abaw_tf.predictions.table import add_note, classes_of, finish, validate
 
 KNOWN_EXCESS = 2
 """Aff-Wild2 itself disagrees by up to two frames between videos, crops and label rows."""

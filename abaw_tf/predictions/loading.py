@@ -4,9 +4,9 @@ from pathlib import Path
 
 from abaw_tf import labels
 from abaw_tf.predictions.pyfeat import is_pyfeat, read_pyfeat
+from abaw_tf.predictions.rules import PredictionError
 from abaw_tf.predictions.storage import read
 from abaw_tf.predictions.submission import read_submission
-from abaw_tf.predictions.table import PredictionError
 
 FORMATS = ("auto", "table", "pyfeat", "submission")
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from abaw_tf import labels
-from abaw_tf.predictions.table import PredictionError, add_note, concatenate, make_table
+from abaw_tf.predictions.rules import PredictionError
+from abaw_tf.predictions.table import add_note, concatenate, make_table
 
 _EMOTIONS = ("neutral", "happy", "happiness", "sad", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
 _BOX = ("FaceRectWidth", "FaceRectHeight")

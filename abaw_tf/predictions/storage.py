@@ -13,15 +13,8 @@ import numpy as np
 import pandas as pd
 
 from abaw_tf import labels
-from abaw_tf.predictions.table import (
-    PredictionError,
-    add_note,
-    attributes,
-    edition_of,
-    finish,
-    most_probable,
-    validate,
-)
+from abaw_tf.predictions.rules import PredictionError, edition_of
+from abaw_tf.predictions.table import add_note, attributes, finish, most_probable, validate
 
 _KEY = b"abaw_tf"
 _COMMENT = "# abaw_tf "

@@ -4,6 +4,7 @@ Valence and arousal are written with three decimals (as Do et al. did), expressi
 missing values: the sentinels of the annotation files (-1, -5) do not belong in it.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from abaw_tf import labels
-from abaw_tf.predictions.table import PredictionError, concatenate, edition_of, make_table, validate
+from abaw_tf.predictions.rules import PredictionError, edition_of
+from abaw_tf.predictions.table import concatenate, make_table, validate
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,7 @@ def _values(row, width, task):
         values = tuple((int if task == "expression" else float)(cell) for cell in row.split(","))
     except ValueError:
         return None
-    return values if len(values) == width and np.all(np.isfinite(values)) else None
+    return values if len(values) == width and all(map(math.isfinite, values)) else None
 
 
 def _range_faults(values, task, edition) -> list:
