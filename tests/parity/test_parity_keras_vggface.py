@@ -89,7 +89,7 @@ def test_identities_equal_the_original(top, record_property):
 def test_a_file_with_its_top_feeds_the_network_without(top):
     path, _ = top
     model = build_vggface2_resnet50("keras_vggface")
-    with pytest.raises(ValueError, match="1 layer.s. unexpected in the file: classifier"):
+    with pytest.raises(ValueError, match=r"1 layer\(s\) unexpected in the file: classifier"):
         load_hdf5_weights(model, path)
     report = load_hdf5_weights(model, path, skip_mismatch=True)
     assert report.unexpected == ["classifier"]
