@@ -141,7 +141,7 @@ def _read_sound_file(path):
         return soundfile.read(path, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise MediaError(
-            f"{path} cannot be read ({error.error_string}): it is no {path.suffix} file, or damaged; replace it by a sound copy"
+            f"{path} cannot be read ({error.error_string}): it is no {path.suffix} file, or damaged; replace it by an intact copy"
         ) from error
 
 
@@ -165,7 +165,9 @@ def _read_container(path, align):
                 chunks.append(converted.to_ndarray())
                 n += converted.samples
         if not chunks:
-            raise MediaError(f"{path}: no sound can be decoded from its audio stream; replace the file by a sound copy")
+            raise MediaError(
+                f"{path}: no sound can be decoded from its audio stream; replace the file by an intact copy"
+            )
         announced = float(stream.duration * stream.time_base) if stream.duration else 0.0
     samples = np.ascontiguousarray(np.concatenate(chunks, axis=1).T)
     problems = findings.problems()

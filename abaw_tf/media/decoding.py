@@ -67,7 +67,7 @@ class Findings:
         self.read_error = None
 
     def problems(self) -> list[str]:
-        """The findings in words; an empty list for a sound stream."""
+        """The findings in words; an empty list for an intact stream."""
         found = []
         if self.read_error:
             found.append(f"cannot be read to its end ({self.read_error})")

@@ -74,7 +74,7 @@ class VideoScan:
     times : ndarray of float64, shape (n,)
         As from `frame_times`.
     problems : tuple of str
-        Each thing that was odd (frames missing at the end, packets that did not decode, timestamps repaired); empty for a sound file.
+        Each thing that was odd (frames missing at the end, packets that did not decode, timestamps repaired); empty for an intact one.
     truncated : bool
         True where the file ends before what its header announces, or cannot be read to the end.
     """
@@ -97,7 +97,7 @@ def probe(path) -> VideoInfo:
     with open_stream(path, "video") as (container, stream):
         first = next(decoded(container, stream, Findings()), None)
         if first is None:
-            raise MediaError(f"{path}: no frame of the video can be decoded; replace the file by a sound copy")
+            raise MediaError(f"{path}: no frame of the video can be decoded; replace the file by an intact copy")
         start = seconds(first, stream) or 0.0
         rotation = _rotation(first)
         turned = rotation in (90, 270)
@@ -146,7 +146,7 @@ def scan(path) -> VideoScan:
         clock = _Clock(container, stream)
         times = np.array([clock.time(frame) for frame in decoded(container, stream, findings)], np.float64)
         if not len(times):
-            raise MediaError(f"{path}: no frame of the video can be decoded; replace the file by a sound copy")
+            raise MediaError(f"{path}: no frame of the video can be decoded; replace the file by an intact copy")
         problems, truncated = _conclude(container, stream, findings, clock, times[-1])
     return VideoScan(times, problems, truncated)
 
@@ -201,7 +201,7 @@ def _read_frames(path, start, stop, step):
             if stop is not None and index + 1 >= stop:
                 return
         if index < 0:
-            raise MediaError(f"{path}: no frame of the video can be decoded; replace the file by a sound copy")
+            raise MediaError(f"{path}: no frame of the video can be decoded; replace the file by an intact copy")
         warn(path, _conclude(container, stream, findings, clock, time)[0])
 
 

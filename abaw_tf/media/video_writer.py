@@ -26,6 +26,9 @@ CODECS = {
 # AVI counts frames instead of storing times: without "disabled", an audio encoder's delay would be made room for by empty frames.
 MUXER_OPTIONS = {".avi": {"fflags": "+bitexact", "avoid_negative_ts": "disabled"}}
 
+# A constant, fine quantiser (3, in FFmpeg's units of 1/118): a bit rate would spoil small pictures.
+MPEG4_OPTIONS = {"flags": "+qscale", "global_quality": str(3 * 118)}
+
 
 def write_video(
     path,
@@ -59,7 +62,7 @@ def write_video(
         FFmpeg encoders. Default: ``libx264`` and ``aac``; in ``.avi`` ``mpeg4`` and ``pcm_s16le`` (with ``libmp3lame`` AVI cannot
         say that the encoder starts about 0.05 s late). Never replaced by another one.
     crf : int
-        Quality of ``libx264`` (lower is better). Other encoders get a bit rate of 0.25 bit per pixel and frame.
+        Quality of ``libx264`` (lower is better). ``mpeg4`` has a fixed fine quantiser, other encoders 0.25 bit per pixel and frame.
 
     Returns
     -------
@@ -197,10 +200,10 @@ def _video_stream(container, codec, times, fps, width, height, crf):
         rate = Fraction((len(times) - 1) / span if span > 0 else fps).limit_denominator(1001)
     if rate <= 0:
         raise ValueError(f"fps must be positive. Received: {fps}")
-    options = {"crf": str(crf), "preset": "veryfast"} if codec == "libx264" else {}
+    options = {"libx264": {"crf": str(crf), "preset": "veryfast"}, "mpeg4": MPEG4_OPTIONS}.get(codec, {})
     stream = container.add_stream(codec, rate=rate, options=options)
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-    if codec != "libx264":
+    if not options:
         stream.bit_rate = int(0.25 * width * height * rate)
     if times is not None:
         stream.codec_context.time_base = Fraction(1, CLOCK)
