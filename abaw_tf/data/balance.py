@@ -1,0 +1,306 @@
+"""Three ways to counter a skewed class distribution: class weights, thinning, class-balanced sampling.
+
+Each is a plain function on arrays; thinning, balanced sampling and weighting also exist as steps on a ``tf.data.Dataset`` that give
+the same result on a stream. A frame without an expression label (-1) is nobody's class: it gets weight 0, is never drawn by balanced
+sampling, and is thinned only if asked to. For a model with several outputs use weights per output, never Keras's ``class_weight``.
+"""
+
+from fractions import Fraction
+
+import numpy as np
+
+from abaw_tf import labels as classes
+
+MODES = ("average", "max", "min")
+
+
+def class_counts(labels, n_classes):
+    """Number of frames of each class; missing labels (-1) are not counted.
+
+    Parameters
+    ----------
+    labels : array-like of int, shape (n,)
+        Class index per frame, -1 where missing.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    numpy.ndarray of int64, shape (n_classes,)
+    """
+    labels = _as_labels(labels, n_classes)
+    return np.bincount(labels[labels >= 0], minlength=n_classes).astype(np.int64)
+
+
+def log_class_weights(counts, r=0.34):
+    """Logarithmic class weights, Dresvyanskiy et al. (2020), eq. 1: ``max(1, ln(r · N / n_i))`` with ``N = Σ n_i``.
+
+    Parameters
+    ----------
+    counts : array-like of int, shape (n_classes,)
+        Frames per class, n_i.
+    r : float
+        Scale; the paper has 0.34 for its CNN and 0.47 for its SVM.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n_classes,)
+        Weights of at least 1. A class without frames has weight 1: eq. 1 is infinite there, and nothing is weighted by it.
+
+    Raises
+    ------
+    ValueError
+        Negative counts, no frames at all, or a scale that is not positive.
+
+    Examples
+    --------
+    >>> log_class_weights([700, 200, 100], r=1.0).round(4).tolist()
+    [1.0, 1.6094, 2.3026]
+    """
+    counts = np.asarray(counts, dtype=np.float64)
+    if counts.ndim != 1 or not np.isfinite(counts).all() or (counts < 0).any() or counts.sum() == 0:
+        raise ValueError(f"counts must be frames per class, none negative, not all zero. Received: {counts.tolist()}")
+    if not (np.isfinite(r) and r > 0):
+        raise ValueError(f"r must be positive. Received: r={r}")
+    present = np.where(counts > 0, counts, np.inf)
+    ratios = np.where(counts > 0, r * counts.sum() / present, 1.0)
+    return np.maximum(1.0, np.log(ratios))
+
+
+def sample_weights(labels, class_weights):
+    """Weight of every frame: its class's weight, 0 where the label is missing.
+
+    Parameters
+    ----------
+    labels : array-like of int, shape (n,)
+        Class index per frame, -1 where missing.
+    class_weights : array-like of float, shape (n_classes,)
+        Weight of each class.
+
+    Returns
+    -------
+    numpy.ndarray of float32, shape (n,)
+    """
+    class_weights = np.asarray(class_weights, dtype=np.float32)
+    labels = _as_labels(labels, len(class_weights))
+    return np.append(class_weights, np.float32(0))[labels]  # index -1 is the appended zero
+
+
+def thin(labels, groups, every):
+    """Keep every k-th frame of a class in each group, the first one included (Dresvyanskiy et al. 2020: per class and video).
+
+    Parameters
+    ----------
+    labels : array-like of int, shape (n,)
+        Class index per frame, -1 where missing, in order of time within each group.
+    groups : array-like, shape (n,)
+        Video (or trial) of each frame.
+    every : dict of int or str to int
+        k by class index or official class name; classes that are not named are kept whole. The paper has Neutral 10,
+        Anger, Disgust, Fear and Surprise 2, Happiness and Sadness 5.
+
+    Returns
+    -------
+    numpy.ndarray of bool, shape (n,)
+        True for the frames to keep.
+
+    Raises
+    ------
+    ValueError
+        Unknown class, k below 1, or arrays of different lengths.
+    """
+    steps = _steps(every)
+    labels, groups = _as_labels(labels, len(classes.EXPRESSIONS_8)), np.asarray(groups)
+    if groups.shape != labels.shape:
+        raise ValueError(f"groups must be as long as labels, {labels.shape}. Received: shape {groups.shape}")
+    _, group = np.unique(groups, return_inverse=True)
+    cell = group.reshape(labels.shape) * len(steps) + labels + 1
+    order = np.argsort(cell, kind="stable")
+    sorted_cells = cell[order]
+    begins = np.searchsorted(sorted_cells, sorted_cells, side="left")
+    rank = np.empty(len(labels), np.int64)
+    rank[order] = np.arange(len(labels)) - begins
+    return rank % steps[labels + 1] == 0
+
+
+def balanced_indices(labels, n=None, seed=None, mode="average"):
+    """Indices that visit the classes in turn (Do et al. 2020): draw *i* is of class ``i mod K``, item ``i ÷ K mod n_class``.
+
+    Parameters
+    ----------
+    labels : array-like of int, shape (n_frames,)
+        Class index per frame; -1 is never drawn. K is the number of classes that occur.
+    n : int, optional
+        Number of draws; by default K times the average, largest or smallest class, as `mode` says.
+    seed : int or sequence of int, optional
+        Shuffles the items within each class; pass ``(seed, epoch)`` for a new order every epoch. None keeps their order.
+    mode : {"average", "max", "min"}
+        Epoch length: K times the mean class size (rounded to nearest, half to even), the largest (nothing is left out) or the
+        smallest (nothing is repeated). Which one the paper used is not stated; average is our choice.
+
+    Returns
+    -------
+    numpy.ndarray of int64, shape (n,)
+        Positions in `labels`.
+
+    Raises
+    ------
+    ValueError
+        No label at all, an unknown mode, or n negative.
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode must be one of {', '.join(MODES)}. Received: mode={mode!r}")
+    labels = _as_labels(labels, len(classes.EXPRESSIONS_8))
+    items = [np.flatnonzero(labels == value) for value in np.unique(labels[labels >= 0])]
+    if not items:
+        raise ValueError(f"no frame has a label, so there is nothing to balance. Received: {len(labels)} frames")
+    sizes = [len(item) for item in items]
+    if n is None:
+        per_class = {"average": round(Fraction(sum(sizes), len(sizes))), "max": max(sizes), "min": min(sizes)}[mode]
+        n = len(items) * per_class
+    elif n < 0:
+        raise ValueError(f"n must not be negative. Received: n={n}")
+    if seed is not None:
+        rng = np.random.default_rng(seed)
+        items = [rng.permutation(item) for item in items]
+    result = np.empty(n, np.int64)
+    for k, item in enumerate(items):
+        draws = len(range(k, n, len(items)))
+        result[k :: len(items)] = item[np.arange(draws) % len(item)]
+    return result
+
+
+def thin_dataset(dataset, every, label, group):
+    """`thin` as a ``tf.data`` step.
+
+    Parameters
+    ----------
+    dataset : tf.data.Dataset
+        Single elements (not batches), each group's elements one after another and in order of time: a group that comes back after
+        another one counts as a new one.
+    every : dict of int or str to int
+        As in `thin`.
+    label, group : callable
+        Take an element (its parts as arguments) and return its class index and its group, scalar tensors.
+
+    Returns
+    -------
+    tf.data.Dataset
+        The elements that `thin` keeps.
+    """
+    import tensorflow as tf
+
+    steps = tf.constant(_steps(every))
+    no_group = tf.zeros([], dataset.map(group).element_spec.dtype)
+    initial = (tf.zeros_like(steps), no_group, tf.constant(False))
+
+    def count(state, element):
+        counts, previous, started = state
+        own_group, column = group(*_parts(element)), tf.cast(label(*_parts(element)), tf.int64) + 1
+        counts = tf.where(tf.logical_and(started, own_group == previous), counts, tf.zeros_like(counts))
+        keep = counts[column] % steps[column] == 0
+        counts += tf.one_hot(column, len(steps), dtype=tf.int64)
+        return (counts, own_group, tf.constant(True)), (keep, element)
+
+    return dataset.scan(initial, count).filter(lambda keep, _: keep).map(lambda _, element: element)
+
+
+def balanced_dataset(dataset, label, n_classes, n=None):
+    """`balanced_indices` as a ``tf.data`` step: elements of the classes in turn, each class in its order and over again.
+
+    The dataset is run through once per class at the same time, so let it be cheap (indices or paths: decode images afterwards),
+    and shuffle it before this step.
+
+    Parameters
+    ----------
+    dataset : tf.data.Dataset
+        Single elements (not batches).
+    label : callable
+        Takes an element (its parts as arguments) and returns its class index, -1 where missing.
+    n_classes : int
+        Number of classes; classes that do not occur are passed over.
+    n : int, optional
+        Number of elements; endless by default.
+
+    Returns
+    -------
+    tf.data.Dataset
+    """
+    import tensorflow as tf
+
+    def of_class(value):
+        return dataset.filter(lambda *element: tf.cast(label(*element), tf.int64) == value).repeat()
+
+    choices = tf.data.Dataset.range(n_classes).repeat()
+    streams = [of_class(value) for value in range(n_classes)]
+    balanced = tf.data.Dataset.choose_from_datasets(streams, choices, stop_on_empty_dataset=False)
+    return balanced if n is None else balanced.take(n)
+
+
+def weighted_dataset(dataset, class_weights, output=None):
+    """`sample_weights` as a ``tf.data`` step: multiplies the weight of each element by that of its class.
+
+    Parameters
+    ----------
+    dataset : tf.data.Dataset
+        ``(x, y)`` or ``(x, y, sample_weight)``, single elements or batches, of any shape.
+    class_weights : array-like of float, shape (n_classes,)
+        Weight of each class; a missing label (-1) gets 0.
+    output : str, optional
+        Key of the class labels where ``y`` is a dictionary; the other outputs' weights stay as they are, or are 1.
+
+    Returns
+    -------
+    tf.data.Dataset
+        ``(x, y, sample_weight)``, the weight a dictionary where ``y`` is one.
+    """
+    import tensorflow as tf
+
+    table = tf.constant(np.append(np.asarray(class_weights, np.float32), np.float32(0)))
+
+    def weigh(x, y, weight=None):
+        labels = tf.cast(y if output is None else y[output], tf.int32)
+        by_class = tf.gather(table, tf.where(labels < 0, len(table) - 1, labels))
+        if output is None:
+            return x, y, by_class if weight is None else weight * by_class
+        # Weights are per example (and time step): 1 for outputs that nobody has weighted yet.
+        weights = dict(weight) if weight is not None else {key: tf.ones_like(by_class) for key in y}
+        weights[output] = weights[output] * by_class
+        return x, y, weights
+
+    return dataset.map(weigh, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _parts(element):
+    return element if isinstance(element, tuple) else (element,)
+
+
+def _steps(every):
+    """k of each class, int64 of shape (1 + 8,): position 0 is for missing labels, position 1 + c for class c."""
+    steps = np.ones(1 + len(classes.EXPRESSIONS_8), np.int64)
+    for name, k in every.items():
+        known = [*classes.EXPRESSIONS_8, *range(classes.MISSING_EXPRESSION, len(classes.EXPRESSIONS_8))]
+        if name not in known:
+            raise ValueError(
+                f"every must be by official class name or index.{classes.suggestion(name, classes.EXPRESSIONS_8)} "
+                f"Received: {name!r}"
+            )
+        if not isinstance(k, (int, np.integer)) or k < 1:
+            raise ValueError(f"every must hold whole numbers of at least 1. Received: {name!r}: {k!r}")
+        steps[1 + (classes.EXPRESSIONS_8.index(name) if isinstance(name, str) else name)] = k
+    return steps
+
+
+def _as_labels(labels, n_classes):
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
+        raise ValueError(
+            f"labels must be a one-dimensional array of class indices. Received: shape {labels.shape}, dtype {labels.dtype}"
+        )
+    labels = labels.astype(np.int64)
+    outside = np.flatnonzero((labels < classes.MISSING_EXPRESSION) | (labels >= n_classes))
+    if len(outside):
+        raise ValueError(
+            f"labels must lie in 0…{n_classes - 1}, or be -1 where missing. Received: labels[{outside[0]}] = {labels[outside[0]]}"
+        )
+    return labels
