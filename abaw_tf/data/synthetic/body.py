@@ -31,16 +31,17 @@ def joints(motion, row, scale, rest) -> dict[str, np.ndarray]:
         Name -> (x, y). "R" is the person's right, the left of the picture.
     """
     lean = 0.5 * motion.sway[row, 0]
-    neck = np.array([lean * 0.6, 1.75 + motion.slump[row]])
+    neck = np.array([lean * 0.6, 1.55 + motion.slump[row]])
     found = {"Neck": neck}
     for sign, name, hand in ((-1, "R", motion.hands[row, 0]), (1, "L", motion.hands[row, 1])):
         width = 1.72 - 0.30 * motion.slump[row]
-        shoulder = neck + (sign * width, 0.30 + 0.5 * motion.slump[row] - motion.shoulders[row])
-        elbow = shoulder + (sign * (0.25 + 0.25 * hand), 1.75 - 0.45 * hand)
+        drop = 0.30 + 0.5 * motion.slump[row] - motion.shoulders[row]
+        shoulder = np.add(neck, (sign * width, drop))
+        elbow = np.add(shoulder, (sign * (0.25 + 0.25 * hand), 1.75 - 0.45 * hand))
         # A resting forearm lies on the lap, out of the picture; a gesture lifts the hand towards the shoulder.
-        wrist = elbow + (-sign * (0.65 - 0.35 * hand), 1.0 - 2.3 * hand)
+        wrist = np.add(elbow, (-sign * (0.65 - 0.35 * hand), 1.0 - 2.3 * hand))
         found |= {f"{name}Shoulder": shoulder, f"{name}Elbow": elbow, f"{name}Wrist": wrist}
-    found["MidHip"] = neck + (0, 4.2)
+    found["MidHip"] = np.add(neck, (0, 4.2))
     return {name: point * scale + rest for name, point in found.items()}
 
 
@@ -51,12 +52,15 @@ def draw_body(canvas, who, found, scale) -> None:
     throat = (
         np.array([(-0.42, -1.0), (-0.46, -0.25), (-0.85, 0.1), (0.85, 0.1), (0.46, -0.25), (0.42, -1.0)]) * scale + neck
     )
-    rise = np.array([(0, -0.06 * scale)])
-    torso = np.concatenate(
+    torso = np.array(
         [
-            [(left[0] - 0.35 * scale, bottom), left + (-0.33 * scale, 0.35 * scale), left + rise[0]],
-            [neck + (-0.7 * scale, 0.02 * scale), neck + (0.0, 0.22 * scale), neck + (0.7 * scale, 0.02 * scale)],
-            [right + rise[0], right + (0.33 * scale, 0.35 * scale), (right[0] + 0.35 * scale, bottom)],
+            (left[0] - 0.35 * scale, bottom),
+            np.add(left, np.array([-0.33, 0.35]) * scale),
+            np.add(left, np.array([0, -0.06]) * scale),
+            *(np.array([(-0.7, 0.02), (0, 0.22), (0.7, 0.02)]) * scale + neck),
+            np.add(right, np.array([0, -0.06]) * scale),
+            np.add(right, np.array([0.33, 0.35]) * scale),
+            (right[0] + 0.35 * scale, bottom),
         ]
     )
     shadow = shade(who.clothes, 0.72)
@@ -76,16 +80,14 @@ def draw_arms(canvas, who, found, scale) -> None:
         if wrist[1] > canvas.shape[0] + 0.6 * scale:
             continue
         sleeve = shade(who.clothes, 0.86)
-        stroke(
-            canvas,
-            smooth([shoulder + (0, 0.2 * scale), elbow, elbow + 0.5 * (wrist - elbow), wrist], steps=4),
-            sleeve,
-            0.62 * scale,
-        )
+        stroke(canvas, np.stack([np.add(shoulder, (0, 0.2 * scale)), elbow]), sleeve, 0.62 * scale)
+        disc(canvas, elbow, 0.31 * scale, sleeve)
+        stroke(canvas, np.stack([elbow, wrist]), sleeve, 0.56 * scale)
+        disc(canvas, wrist, 0.27 * scale, sleeve)
         direction = (wrist - elbow) / max(float(np.hypot(*(wrist - elbow))), 1e-6)
         across = np.array([-direction[1], direction[0]])
         skin, ink = shade(who.skin, 0.94), shade(who.skin, 0.68)
-        palm = wrist + 0.26 * scale * direction
+        palm = wrist + 0.36 * scale * direction
         for k in (-1.5, -0.5, 0.5, 1.5):
             start = palm + across * 0.11 * k * scale
             tip = start + (0.46 * direction + 0.05 * k * across) * scale

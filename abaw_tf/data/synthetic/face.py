@@ -6,6 +6,7 @@ from abaw_tf.data.synthetic import features, head
 from abaw_tf.data.synthetic.geometry import deform, smooth
 from abaw_tf.data.synthetic.ink import Pose, disc, fill, mix, shade, stroke
 from abaw_tf.data.synthetic.subject import Subject
+from abaw_tf.data.synthetic.wrinkles import draw_lines
 
 
 def draw_head(canvas, who: Subject, pose: Pose, units, skew=0.0, gaze=(0.0, 0.0)) -> np.ndarray:
@@ -23,14 +24,17 @@ def draw_head(canvas, who: Subject, pose: Pose, units, skew=0.0, gaze=(0.0, 0.0)
     marks = deform(units, skew, who.shape)
     head.skin(canvas, pose, who, marks)
     _beard(canvas, pose, who, marks)
-    features.lines(canvas, pose, who, marks, units)
+    draw_lines(canvas, pose, who, marks, units)
     for side in (0, 1):
         features.eye(canvas, pose, who, marks, side, gaze, units)
     features.nose(canvas, pose, who, marks)
     features.mouth(canvas, pose, who, marks, units)
-    head.front_hair(canvas, pose, who)
+    if not who.hat:
+        head.front_hair(canvas, pose, who)
     for side in (0, 1):
         features.brow(canvas, pose, who, marks, side)
+    if who.hat:
+        head.front_hair(canvas, pose, who)
     _glasses(canvas, pose, who)
     return marks
 

@@ -1,9 +1,9 @@
-"""What moves in a face: eyes, brows, mouth, and the lines that an expression draws on the skin."""
+"""What moves in a face: eyes, brows and mouth; and the nose between them."""
 
 import numpy as np
 
 from abaw_tf.data.synthetic.geometry import ACTION_UNITS, IRISES, smooth
-from abaw_tf.data.synthetic.ink import blend, blush, disc, fill, mix, shade, stroke, window
+from abaw_tf.data.synthetic.ink import blend, disc, fill, mix, shade, stroke, window
 
 _UNIT = {name: i for i, name in enumerate(ACTION_UNITS)}
 
@@ -32,7 +32,7 @@ def eye(canvas, pose, who, marks, side, gaze, units) -> None:
     stroke(canvas, upper, ink, 0.065 * s, 0.35)
     stroke(canvas, upper - (0, 0.08 * s), shade(who.skin, 0.7), 0.025 * s * (1 - 0.7 * units[_UNIT["AU05"]]), 0.8)
     bag = max(units[_UNIT["AU06"]], 0.7 * units[_UNIT["AU07"]]) * (0.5 + 0.5 * who.wrinkles)
-    stroke(canvas, lower + (0, 0.065 * s), shade(who.skin, 0.74), 0.04 * s * bag, 0.8)
+    stroke(canvas, np.add(lower, (0, 0.065 * s)), shade(who.skin, 0.74), 0.04 * s * bag, 0.8)
 
 
 def brow(canvas, pose, who, marks, side) -> None:
@@ -63,63 +63,6 @@ def nose(canvas, pose, who, marks) -> None:
         disc(canvas, points[index], 0.035 * s, mix(who.skin, (30, 10, 10), 0.6))
 
 
-def lines(canvas, pose, who, marks, units) -> None:
-    """Wrinkles and folds."""
-    s, ink, deep = pose.scale, shade(who.skin, 0.72), shade(who.skin, 0.56)
-    u = {name: units[i] * (0.55 + 0.45 * who.wrinkles) for name, i in _UNIT.items()}
-    raised = max(u["AU01"], u["AU02"]) * (1 - 0.4 * u["AU04"])
-    half = 0.55 if u["AU02"] > 0.4 else 0.3
-    for row, y in enumerate((-0.66, -0.75, -0.83)):
-        line = np.column_stack([np.linspace(-half, half, 6), y - 0.08 * raised + 0.03 * np.cos(np.linspace(-3, 3, 6))])
-        stroke(canvas, smooth(pose(line)), ink, 0.04 * s * raised * (1 - 0.15 * row), 1)
-    chin = marks[8, 1] - 0.2
-    stroke(
-        canvas,
-        smooth(pose([(-0.2, chin + 0.02), (0, chin - 0.03), (0.2, chin + 0.02)])),
-        ink,
-        0.05 * s * max(0.3, u["AU17"]),
-        1,
-    )
-    for step, x in enumerate((-0.12, 0.0, 0.12)):
-        stroke(canvas, pose([(x, chin + 0.05), (x + 0.02, chin + 0.1 + 0.02 * (step % 2))]), ink, 0.04 * s * u["AU17"])
-
-    def along(points, colour, width):
-        stroke(canvas, smooth(pose(points)), colour, width * s, 1)
-
-    for side in (-1, 1):
-        away = np.array([side, 1.0])
-        frown = max(u["AU04"], 0.8 * u["AU09"])
-        along(np.array([(0.075, -0.58), (0.09, -0.45), (0.065, -0.30)]) * away, deep, 0.055 * frown)
-        outer = marks[36 if side < 0 else 45, :2]
-        for k in range(3):
-            start = outer + away * (0.06, -0.04 + 0.05 * k)
-            along(
-                [start, start + away * (0.09, -0.03 + 0.03 * k), start + away * (0.16, -0.06 + 0.06 * k)],
-                ink,
-                0.035 * u["AU06"],
-            )
-            top = -0.13 + 0.09 * k
-            along(np.array([(0.02, top - 0.03), (0.1, top), (0.2, top + 0.07)]) * away, deep, 0.045 * u["AU09"])
-        corner, wing = marks[48 if side < 0 else 54, :2], marks[31 if side < 0 else 35, :2]
-        fold = max(u["AU12"], u["AU10"], 0.9 * u["AU09"], 0.5 * u["AU20"], 0.35 * u["AU15"])
-        middle = (wing + corner) / 2 + away * (0.16 + 0.08 * u["AU12"], -0.02)
-        along([wing + away * (0.06, -0.08), middle, corner + away * (0.12, 0.04)], deep, 0.055 * fold)
-        along(
-            [corner + away * (0.03, 0.03), corner + away * (0.07, 0.12), corner + away * (0.05, 0.2)],
-            deep,
-            0.045 * u["AU15"],
-        )
-        along(
-            [corner + away * (0.06, -0.09), corner + away * (0.10, 0.0), corner + away * (0.06, 0.09)],
-            deep,
-            0.045 * max(u["AU14"], 0.5 * u["AU12"]),
-        )
-        cheek = pose([(side * 0.62, 0.30)])[0]
-        rosy = mix(who.skin, (226, 84, 84), 0.6)
-        blush(canvas, cheek, 0.33 * s, rosy, 0.15 + 0.4 * u["AU06"])
-        blush(canvas, cheek - (0, 0.12 * s), 0.2 * s, shade(who.skin, 1.2), 0.6 * u["AU06"])
-
-
 def mouth(canvas, pose, who, marks, units) -> None:
     """Lips, teeth and tongue."""
     s, points = pose.scale, pose(marks[48:68])
@@ -139,7 +82,7 @@ def mouth(canvas, pose, who, marks, units) -> None:
         fill(mask, inner - low, 255)
         layer = np.full((*mask.shape, 3), (70, 16, 22), np.uint8)
         left, right = points[12] - low, points[16] - low
-        top, bottom = points[14] - low, points[18] - low
+        bottom = points[18] - low
         if gap > 0.16:
             fill(
                 layer,
@@ -148,7 +91,7 @@ def mouth(canvas, pose, who, marks, units) -> None:
                         left + (bottom - left) * 0.75,
                         bottom - (0, 0.07 * s),
                         right + (bottom - right) * 0.75,
-                        bottom + (0, 0.1 * s),
+                        np.add(bottom, (0, 0.1 * s)),
                     ],
                     True,
                 ),
@@ -157,14 +100,14 @@ def mouth(canvas, pose, who, marks, units) -> None:
         # Teeth: an upper row that follows the upper lip, and a lower row when the lips are drawn apart over a closed jaw.
         shown = min(gap * 0.8, 0.10) * s
         row = smooth(points[12:17] - low, steps=4)
-        fill(layer, np.concatenate([row - (0, 0.03 * s), (row + (0, shown))[::-1]]), (248, 246, 238))
+        fill(layer, np.concatenate([row - (0, 0.03 * s), np.add(row, (0, shown))[::-1]]), (248, 246, 238))
         if units[_UNIT["AU20"]] + units[_UNIT["AU10"]] > 0.6 and units[_UNIT["AU26"]] < 0.5:
             row = smooth((points[[12, 19, 18, 17, 16]]) - low, steps=4)
-            fill(layer, np.concatenate([row + (0, 0.03 * s), (row - (0, shown * 0.75))[::-1]]), (240, 236, 226))
+            fill(layer, np.concatenate([np.add(row, (0, 0.03 * s)), (row - (0, shown * 0.75))[::-1]]), (240, 236, 226))
         blend(canvas, layer, mask, low)
         stroke(canvas, smooth(points[12:17]), shade(who.lips, 0.5), 0.025 * s, 0.5)
     else:
         stroke(canvas, smooth(points[[12, 13, 14, 15, 16]]), shade(who.lips, 0.42), 0.045 * s, 0.5)
     for point in (points[0], points[6]):
         disc(canvas, point, 0.022 * s, shade(who.lips, 0.5))
-    stroke(canvas, smooth(points[[11, 10, 9, 8, 7]]) + (0, 0.05 * s), shade(who.skin, 0.8), 0.05 * s, 0.9)
+    stroke(canvas, np.add(smooth(points[[11, 10, 9, 8, 7]]), (0, 0.05 * s)), shade(who.skin, 0.8), 0.05 * s, 0.9)

@@ -104,7 +104,7 @@ def shoot(take: Take, root: Path, path: Path, advance) -> None:
     for index, (who, performance, words) in enumerate(zip(take.people, take.performances, spoken)):
         opening = speech.mouth_opening(words, len(performance.valence))
         motion = move(rng, who, performance, opening, take.times, take.covered[index])
-        seat = np.array([video.width * (index + 1) / (len(take.people) + 1), video.height * 0.45])
+        seat = np.array([video.width * (index + 1) / (len(take.people) + 1), video.height * 0.46])
         if len(take.people) > 1:
             seat[0] = video.width * (0.27, 0.73)[index]
         seat = seat + rng.uniform(-0.02, 0.02, 2) * video.width

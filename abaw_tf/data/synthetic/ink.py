@@ -1,11 +1,15 @@
 """Drawing with sub-pixel polygons: the few strokes and colours from which faces and bodies are made."""
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
 from abaw_tf.data.synthetic.geometry import depth, rotation
 
 SHIFT = 4  # fractional bits of OpenCV's drawing coordinates
+THINNEST = 0.3  # pixels; a thinner line would not be seen
+_SIDEWAYS = np.array([-1.0, 1.0])
 
 
 def fill(canvas, points, colour) -> None:
@@ -15,13 +19,28 @@ def fill(canvas, points, colour) -> None:
 
 def stroke(canvas, points, colour, width, taper=0.0) -> None:
     """Draw a line along `points` (n, 2) of `width` pixels; `taper` in [0, 1] thins it towards both ends."""
-    if width < 0.3:
-        return
-    along = np.gradient(points, axis=0)
-    normal = np.stack([-along[:, 1], along[:, 0]], 1) / np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-6)[:, None]
-    half = width / 2 * (1 - taper * np.abs(np.linspace(-1, 1, len(points))) ** 2)
-    offset = normal * half[:, None]
-    fill(canvas, np.concatenate([points + offset, (points - offset)[::-1]]), colour)
+    strokes(canvas, np.asarray(points, dtype=float)[None], colour, np.array([width]), taper)
+
+
+def strokes(canvas, curves, colour, widths, taper=0.0) -> None:
+    """Draw several lines of one colour at once: `curves` (k, n, 2) and `widths` (k,) in pixels."""
+    along = np.empty_like(curves)
+    along[:, 1:-1] = curves[:, 2:] - curves[:, :-2]
+    along[:, 0], along[:, -1] = curves[:, 1] - curves[:, 0], curves[:, -1] - curves[:, -2]
+    half = 0.5 * widths[:, None] / np.maximum(np.sqrt(along[..., 0] ** 2 + along[..., 1] ** 2), 1e-6)
+    if taper:
+        half *= 1 - taper * _squares(curves.shape[1])
+    offset = along[..., ::-1] * half[..., None] * _SIDEWAYS
+    outlines = np.round(np.concatenate([curves + offset, (curves - offset)[:, ::-1]], axis=1) * 16).astype(
+        np.int32, order="C"
+    )
+    for outline in outlines:
+        cv2.fillPoly(canvas, [outline], colour, cv2.LINE_AA, SHIFT)
+
+
+@lru_cache(maxsize=64)
+def _squares(n) -> np.ndarray:
+    return np.linspace(-1, 1, n) ** 2
 
 
 def shade(colour, factor) -> tuple:
@@ -56,7 +75,7 @@ class Pose:
 def disc(canvas, centre, radius, colour) -> None:
     """Fill a circle, anti-aliased; `centre` and `radius` in pixels."""
     if radius > 0.2:
-        position = (int(round(centre[0] * 16)), int(round(centre[1] * 16)))
+        position = (round(float(centre[0]) * 16), round(float(centre[1]) * 16))
         cv2.circle(canvas, position, int(radius * 16), colour, -1, cv2.LINE_AA, SHIFT)
 
 
@@ -80,8 +99,8 @@ def blush(canvas, centre, radius, colour, strength) -> None:
 def blend(canvas, layer, mask, corner) -> None:
     """Put `layer` (h, w, 3) on the picture at `corner` (x, y) where `mask` (h, w) says so (0-255)."""
     view = canvas[corner[1] : corner[1] + mask.shape[0], corner[0] : corner[0] + mask.shape[1]]
-    weight = mask[..., None].astype(np.uint16)
-    view[:] = ((view * (255 - weight) + layer * weight) // 255).astype(np.uint8)
+    weight = mask.astype(np.float32) * np.float32(1 / 255)
+    view[:] = cv2.blendLinear(layer, np.ascontiguousarray(view), weight, 1 - weight)
 
 
 def window(canvas, points) -> tuple:

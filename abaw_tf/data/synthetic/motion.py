@@ -46,7 +46,7 @@ def move(rng, who: Subject, performance: Performance, speech, times, covered) ->
     head = wander(rng, n, 1.0, 0.8, 3) * (0.13, 0.07, 0.06) + rng.normal(0, (0.14, 0.06, 0.05), 3)
     head[:, 1] += 0.12 * np.maximum(0, -seen["face"][:, 0]) * (seen["face"][:, 1] < 0.1) - 0.05 * seen["face"][:, 1]
     head[:, 1] = gaussian_filter1d(head[:, 1], 0.1 * CLOCK)
-    gaze = np.clip(wander(rng, n, 0.35, 0.25, 2) + (0, 0.12), -1, 1)
+    gaze = np.clip(np.add(wander(rng, n, 0.35, 0.25, 2), (0, 0.12)), -1, 1)
     sway = wander(rng, n, 1.0, 1.0, 3) * (0.10, 0.05, 0.025)
     posture = seen["posture"]
     low = np.clip(-posture[:, 0] - 0.4 * posture[:, 1], 0, 1)

@@ -41,9 +41,9 @@ class Stage:
 
     def __init__(self, rng, width, height, actors):
         self.width, self.height, self.actors = width, height, actors
-        colour = _room(rng, width * OVERSAMPLING, height * OVERSAMPLING)
-        grey = cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)
-        self._colour, self._grey = colour, cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+        room = _room(rng, width, height)
+        grey = cv2.cvtColor(cv2.cvtColor(room, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        self._room, self._grey = room, grey
         who = actors[0].who
         self._light = who.gain * who.tint
         self._blur = who.blur
@@ -53,11 +53,7 @@ class Stage:
 
     def picture(self, row) -> tuple[np.ndarray, list[np.ndarray]]:
         """Frame `row`: RGB uint8 (height, width, 3), and each actor's facial landmarks (68, 3) in face units."""
-        valence, arousal = np.mean([actor.motion.scene[row] for actor in self.actors], axis=0)
-        vivid = 0.85 + 0.6 * arousal
-        canvas = cv2.addWeighted(self._colour, vivid, self._grey, 1 - vivid, 0)
-        mood = (1 + 0.20 * valence) * np.array([1 + 0.13 * valence + 0.05 * arousal, 1.0, 1 - 0.15 * valence])
-        canvas = cv2.multiply(canvas, (*mood, 0.0))
+        canvas = self._backdrop(*np.mean([actor.motion.scene[row] for actor in self.actors], axis=0))
         marks = []
         for actor in self.actors:
             pose, found = actor.pose(row, OVERSAMPLING), actor.joints(row, OVERSAMPLING)
@@ -69,13 +65,22 @@ class Stage:
             )
             draw_arms(canvas, actor.who, found, scale)
             if motion.covered[row]:
-                draw_hand(canvas, actor.who, pose.origin + (0.1 * scale, 0.15 * scale), 0.95 * scale, 0.25)
+                draw_hand(canvas, actor.who, np.add(pose.origin, (0.1 * scale, 0.15 * scale)), 0.95 * scale, 0.25)
         frame = cv2.resize(canvas, (self.width, self.height), interpolation=cv2.INTER_AREA)
         frame = cv2.multiply(frame, (*self._light, 0.0))
         if self._blur > 0.3:
             frame = cv2.GaussianBlur(frame, (0, 0), self._blur)
         frame = np.clip(frame + self._noise[self._order[row % len(self._order)]], 0, 255).astype(np.uint8)
         return frame, marks
+
+    def _backdrop(self, valence, arousal) -> np.ndarray:
+        """The room, the warmer and brighter the higher the valence, the more colourful the higher the arousal."""
+        vivid = 0.85 + 0.6 * arousal
+        room = cv2.addWeighted(self._room, vivid, self._grey, 1 - vivid, 0)
+        mood = (1 + 0.20 * valence) * np.array([1 + 0.13 * valence + 0.05 * arousal, 1.0, 1 - 0.15 * valence])
+        room = cv2.multiply(room, (*mood, 0.0))
+        size = (self.width * OVERSAMPLING, self.height * OVERSAMPLING)
+        return cv2.resize(room, size, interpolation=cv2.INTER_LINEAR)
 
 
 def _room(rng, width, height) -> np.ndarray:
@@ -111,4 +116,4 @@ def _room(rng, width, height) -> np.ndarray:
     x, y = rng.uniform(0.36, 0.5), rng.uniform(0.02, 0.08)
     box(x, y, x + 0.18, y + 0.16, shade(tuple(wall), 0.6))
     box(x + 0.012, y + 0.02, x + 0.168, y + 0.14, tuple(float(c) for c in rng.integers(110, 220, 3)))
-    return cv2.GaussianBlur(room, (0, 0), 5)
+    return cv2.GaussianBlur(room, (0, 0), 2.5)

@@ -15,7 +15,7 @@ def speak(rng, who, performance, words, duration) -> np.ndarray:
 
     Arousal raises pitch, loudness and the upper harmonics; valence widens the melody and shifts the formants up, as a smile does.
     """
-    n = int(round(duration * SAMPLE_RATE))
+    n = round(duration * SAMPLE_RATE)
     control = np.arange(0, n + _STEP, _STEP) / SAMPLE_RATE
     valence, arousal = performance.at(performance.seen["voice"], control).T
     loud = np.zeros(len(control))
@@ -59,7 +59,7 @@ def speak(rng, who, performance, words, duration) -> np.ndarray:
 
 def room(rng, duration) -> np.ndarray:
     """Background noise of a quiet room, float32."""
-    n = int(round(duration * SAMPLE_RATE))
+    n = round(duration * SAMPLE_RATE)
     hum = np.sin(2 * np.pi * 50 * np.arange(n) / SAMPLE_RATE)
     level = 10 ** rng.uniform(-2.9, -2.2)
     return (level * (gaussian_filter1d(rng.normal(0, 1.5, n), 2) + 0.3 * hum)).astype(np.float32)

@@ -63,7 +63,7 @@ class Subject:
 def make_subject(rng: np.random.Generator) -> Subject:
     """Draw a person; the same generator state gives the same person."""
     female = rng.random() < 0.5
-    skin = np.array(SKINS[rng.integers(len(SKINS))], dtype=float) + rng.normal(0, 4, 3)
+    skin = np.array(SKINS[rng.integers(len(SKINS))], dtype=float) * rng.normal(1, 0.03)
     hair_index = rng.integers(len(HAIRS) if skin[0] > 190 else 3)
     haircut = rng.choice(("long", "bob", "curly", "bun", "side") if female else HAIRCUTS[:2] + HAIRCUTS[4:7])
     beard = "" if female else rng.choice(("", "", "stubble", "full", "moustache"))
@@ -86,7 +86,7 @@ def make_subject(rng: np.random.Generator) -> Subject:
 
     resting = np.zeros(len(ACTION_UNITS))
     for unit, spread in (
-        ("AU04", 0.22),
+        ("AU04", 0.15),
         ("AU15", 0.18),
         ("AU12", 0.12),
         ("AU01", 0.14),
@@ -104,20 +104,20 @@ def make_subject(rng: np.random.Generator) -> Subject:
         clothes=CLOTHES[rng.integers(len(CLOTHES))],
         haircut=str(haircut),
         beard=str(beard),
-        glasses=str(rng.choice(("", "", "", "round", "square"))),
+        glasses=str(rng.choice(("", "", "", "", "", "round", "square"))),
         hat=str(rng.choice(("", "", "", "", "", "beanie", "cap"))),
         earrings=bool(female and rng.random() < 0.5),
         wrinkles=rng.uniform(0.4, 1.0),
         brow_width=rng.uniform(0.045, 0.065) if female else rng.uniform(0.065, 0.095),
         shape=shape,
-        size=rng.uniform(0.172, 0.2),
+        size=rng.uniform(0.19, 0.215),
         resting=resting,
         gains=np.clip(rng.normal(0.92, 0.2, len(ACTION_UNITS)), 0.45, 1.3),
         light=np.array([np.sin(angle), rng.uniform(-0.7, 0.0), 0.9]),
         ambient=rng.uniform(0.5, 0.75),
-        tint=np.clip(rng.normal(1, 0.04, 3), 0.88, 1.12),
-        gain=rng.uniform(0.78, 1.12),
-        noise=rng.uniform(1.0, 5.0),
+        tint=1 + rng.normal(0, 0.05) * np.array([1.0, 0.1, -1.0]),
+        gain=rng.uniform(0.85, 1.12),
+        noise=rng.uniform(0.8, 3.5),
         blur=rng.uniform(0.0, 0.8),
         pitch=rng.uniform(170, 230) if female else rng.uniform(95, 145),
         tract=rng.uniform(1.08, 1.2) if female else rng.uniform(0.94, 1.04),
