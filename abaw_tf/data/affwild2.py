@@ -245,10 +245,10 @@ class AffWild2:
     def _check_edition(self):
         layout, name = self.layout, self.edition.name
         if not layout.has_annotations and layout.other_annotations:
-            other, folder = next(iter(layout.other_annotations.items()))
+            folder = next(iter(layout.other_annotations.values()))
             raise ValueError(
-                f'{folder}: the annotations are laid out as in edition "{other}"; wrong edition? Pass edition="{other}". '
-                f'Received: edition="{name}"'
+                f"{folder}: the annotations are laid out as in another edition; wrong edition? "
+                f'Pass {_editions(layout.other_annotations)}. Received: edition="{name}"'
             )
         for task, splits in layout.label_files.items():
             for files in splits.values():
@@ -256,8 +256,8 @@ class AffWild2:
                     fits = annotations.editions_of(path, task)
                     if fits and name not in fits:
                         raise ValueError(
-                            f'{path}, line 1: this is the header of edition "{fits[0]}"; wrong edition? '
-                            f'Pass edition="{fits[0]}". Received: edition="{name}"'
+                            f"{path}, line 1: this is the header of another edition; wrong edition? "
+                            f'Pass {_editions(fits)}. Received: edition="{name}"'
                         )
         found = layout.has_annotations or layout.videos or any(layout.crops.values()) or any(layout.test_lists.values())
         if not found:
@@ -360,3 +360,7 @@ class AffWild2:
         folder = self.layout.sidecars.get(name)
         path = folder / relative if folder else None
         return path if path and path.exists() else None
+
+
+def _editions(names):
+    return " or ".join(f'edition="{name}"' for name in names)
