@@ -1,0 +1,93 @@
+"""What a recipe can ask of the runner: plain declarations, so that a model never has to know how data are read."""
+
+from dataclasses import dataclass, field
+
+TARGETS = ("expression", "valence", "arousal", "valence_arousal")
+
+
+@dataclass(frozen=True)
+class Images:
+    """A model input of face crops, uint8 or float RGB in 0–255.
+
+    Attributes
+    ----------
+    size : int
+        Height and width in pixels to which each crop is resized.
+    kind : str
+        Which crops: ``"cropped_aligned"`` or ``"cropped"``.
+    """
+
+    size: int
+    kind: str = "cropped_aligned"
+
+
+@dataclass(frozen=True)
+class Track:
+    """A model input of stored feature tracks, one row per frame.
+
+    Attributes
+    ----------
+    store : str
+        Name of the feature store that the caller hands to the runner (unless `run` is given).
+    fill : str
+        What stands in for a frame without a face: ``"previous"`` or ``"zeros"``.
+    run, layer : str
+        Run folder of a trained model, and the layer of it whose output is the track; the runner then computes the store.
+    """
+
+    store: str
+    fill: str = "previous"
+    run: str = ""
+    layer: str = ""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Runs of consecutive frames instead of single frames.
+
+    Attributes
+    ----------
+    size, stride : int
+        Frames per window, and frames from one window's start to the next.
+    target : str
+        ``"frames"``: one target per frame (sequence to sequence); ``"last"``: the window's last frame.
+    """
+
+    size: int
+    stride: int
+    target: str = "frames"
+
+
+@dataclass(frozen=True)
+class Balance:
+    """How a skewed class distribution is countered in training (never in validation).
+
+    Attributes
+    ----------
+    every : dict of str to int
+        Keep every k-th frame of a class, per video; classes not named are kept whole.
+    log_weight_ratio : float, optional
+        r of the class weights max(1, ln(r·N/n_i)); ``None`` for no weights.
+    """
+
+    every: dict[str, int] = field(default_factory=dict)
+    log_weight_ratio: float | None = None
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random image transforms in training.
+
+    Attributes
+    ----------
+    rotation : float
+        Largest rotation to either side, degrees.
+    flip : bool
+        Mirror half of the images left to right.
+    brightness : (float, float)
+        Range of the factor that multiplies all pixel values.
+    """
+
+    rotation: float = 0.0
+    flip: bool = False
+    brightness: tuple[float, float] = (1.0, 1.0)

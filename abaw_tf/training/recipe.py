@@ -1,0 +1,356 @@
+"""Recipes: one frozen dataclass per published system, with presets, YAML in and out, and helpful refusals.
+
+A recipe says everything that distinguishes one training from another except where the data lie. It *declares* what it
+needs (`abaw_tf.training.needs`); the runner wires it. Recipes are found in the modules of `abaw_tf.models`: adding a
+system means adding one file there.
+"""
+
+import dataclasses
+import difflib
+import importlib
+import pkgutil
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+
+from abaw_tf.training.needs import Augmentation, Balance, Images, Track, Windows
+
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+
+
+class RecipeError(ValueError):
+    """A recipe, preset, field or value that does not exist or does not fit."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What all recipes share. The field defaults of a recipe are its preset ``"paper"``.
+
+    Attributes
+    ----------
+    preset : str
+        Name of the preset from which the values were taken.
+    edition : str
+        Edition of the challenge (``abaw_tf.labels.EDITIONS``): it fixes the classes and the score.
+    seed : int
+        Seed of weight initialisation, shuffling, augmentation and dropout. Our choice: 0.
+    """
+
+    name: ClassVar[str]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}}
+
+    preset: str = "paper"
+    edition: str = "abaw2"
+    seed: int = 0
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            expected = typing.get_type_hints(type(self))[field.name]
+            object.__setattr__(self, field.name, _coerce(getattr(self, field.name), expected, f"`{field.name}`"))
+        if self.preset not in self.presets:
+            raise RecipeError(f"{_unknown('preset', self.preset, self.presets)} of recipe `{self.name}`")
+        from abaw_tf.labels import edition
+
+        edition(self.edition)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Expression classes of the edition, in the official order."""
+        from abaw_tf.labels import edition
+
+        return edition(self.edition).classes
+
+    def replace(self, **changes) -> "Recipe":
+        """Return a copy with some fields changed; an unknown field raises `RecipeError` with a suggestion."""
+        for key in changes:
+            _check_field(type(self), key)
+        return dataclasses.replace(self, **changes)
+
+    @staticmethod
+    def from_preset(name: str, preset: str = "paper", **changes) -> "Recipe":
+        """Return recipe `name` with the values of `preset`, some fields changed.
+
+        Parameters
+        ----------
+        name : str
+            A key of `RECIPES`, for example ``"frame_cnn"``.
+        preset : str
+            A key of the recipe's ``presets``.
+        **changes
+            Values of single fields.
+
+        Raises
+        ------
+        RecipeError
+            Unknown recipe, preset, field, or a value of the wrong type.
+
+        Examples
+        --------
+        >>> Recipe.from_preset("frame_cnn", "small", epochs=2).epochs
+        2
+        """
+        cls = RECIPES[name]
+        if preset not in cls.presets:
+            raise RecipeError(f"{_unknown('preset', preset, cls.presets)} of recipe `{name}`")
+        for key in changes:
+            _check_field(cls, key)
+        return cls(**{"preset": preset, **cls.presets[preset], **changes})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``{"recipe": name, field: value, …}`` with plain lists, dictionaries, strings and numbers."""
+        return {"recipe": self.name, **_plain(dataclasses.asdict(self))}
+
+    def to_yaml(self, path: str | Path | None = None) -> str:
+        """Return the recipe as YAML text, and write it to `path` if given."""
+        text = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    @staticmethod
+    def from_yaml(path: str | Path) -> "Recipe":
+        """Read a recipe; fields that the file does not name come from its preset.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such file.
+        RecipeError
+            No valid YAML, unknown recipe, preset or field, or a value that does not fit; names the file and the line.
+        """
+        path = Path(path)
+        text = path.read_text(encoding="utf-8")
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            content = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"{path}: not valid YAML: {error}") from error
+        if not isinstance(content, dict) or "recipe" not in content:
+            raise RecipeError(
+                f"{path}: a recipe file is a mapping with the key `recipe` (one of {', '.join(RECIPES)}) "
+                f"and any fields of that recipe. Received: {str(content)[:80]}"
+            )
+        lines = {key.value: key.start_mark.line + 1 for key, _ in node.value}
+        name, preset = content.pop("recipe"), content.pop("preset", "paper")
+        try:
+            try:
+                recipe = Recipe.from_preset(name, preset)
+            except RecipeError as error:
+                line = lines["recipe"] if name not in RECIPES else lines.get("preset", lines["recipe"])
+                raise RecipeError(f"{path}, line {line}: {error}") from None
+            for key, value in content.items():
+                try:
+                    recipe = recipe.replace(**{str(key): value})
+                except ValueError as error:
+                    raise RecipeError(f"{path}, line {lines[str(key)]}: {error}") from None
+        except TypeError as error:
+            raise RecipeError(f"{path}: {error}") from error
+        return recipe
+
+
+@dataclass(frozen=True)
+class KerasRecipe(Recipe):
+    """A system that is a Keras model, trained by gradient descent on frames or windows.
+
+    Attributes
+    ----------
+    batch_size : int
+        Frames (or windows) per step.
+    epochs : int
+        Largest number of passes over the training frames.
+    patience : int
+        Epochs without a better `monitor` after which training ends.
+    monitor : str
+        Quantity that selects the epoch to keep, as in the history: ``val_loss``, ``val_macro_recall`` …
+    mode : str
+        ``"min"`` or ``"max"``: which way `monitor` is better.
+    precision : str
+        Keras dtype policy: ``float32`` (our choice), ``mixed_float16``, ``mixed_bfloat16``.
+    """
+
+    batch_size: int = 32
+    epochs: int = 60
+    patience: int = 6
+    monitor: str = "val_loss"
+    mode: str = "min"
+    precision: str = "float32"
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("batch_size", "epochs", "patience"):
+            if getattr(self, name) < 1:
+                raise RecipeError(f"`{name}` must be at least 1. Received: {name}={getattr(self, name)}")
+        for name, known in (("mode", ("min", "max")), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise RecipeError(_unknown(f"`{name}`", getattr(self, name), known))
+        if not self.monitor.startswith("val_"):
+            raise RecipeError(f"`monitor` must be measured on validation: `val_…`. Received: monitor={self.monitor!r}")
+
+    def inputs(self) -> Mapping[str, Images | Track]:
+        """Return what each model input is fed with, by input name."""
+        raise NotImplementedError
+
+    def outputs(self) -> tuple[str, ...]:
+        """Return the model's outputs, of ``expression``, ``valence``, ``arousal``, ``valence_arousal``."""
+        return ("expression",)
+
+    def windows(self) -> Windows | None:
+        """Return the window geometry; ``None`` for single frames."""
+        return None
+
+    def balance(self) -> Balance:
+        """Return how the training frames are balanced."""
+        return Balance()
+
+    def augmentation(self) -> Augmentation | None:
+        """Return the random transforms of training images; ``None`` for none."""
+        return None
+
+    def build(self):
+        """Return the `keras.Model`: inputs named as in `inputs`, outputs a dictionary with the keys of `outputs`."""
+        raise NotImplementedError
+
+    def compile(self, model) -> None:
+        """Compile `model` with the system's optimiser, losses and (weighted) metrics."""
+        raise NotImplementedError
+
+    def callbacks(self) -> list:
+        """Return further Keras callbacks (schedules, unfreezing); see `abaw_tf.training.callbacks.Replayable`."""
+        return []
+
+
+@dataclass(frozen=True)
+class EstimatorRecipe(Recipe):
+    """A system that is a scikit-learn estimator on functionals of windows of one feature track.
+
+    Attributes
+    ----------
+    window_seconds : float
+        Length of a window, s.
+    overlap : float
+        Share of a window that it has in common with the next one.
+    """
+
+    window_seconds: float = 4.0
+    overlap: float = 0.5
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.window_seconds <= 0 or not 0 <= self.overlap < 1:
+            raise RecipeError(
+                "windows need window_seconds > 0 and 0 <= overlap < 1. "
+                f"Received: window_seconds={self.window_seconds}, overlap={self.overlap}"
+            )
+
+    def track(self) -> Track:
+        """Return the feature track that the estimator reads."""
+        raise NotImplementedError
+
+    def functionals(self, track, windows):
+        """Return the (n_windows, n_features) functionals of a (n_frames, dim) track over (n_windows, 2) start/stop."""
+        raise NotImplementedError
+
+    def window_labels(self, labels, windows):
+        """Return the (n_windows,) class per window, -1 where it has none, from (n_frames,) labels."""
+        raise NotImplementedError
+
+    def build(self):
+        """Return the unfitted estimator, with ``fit(X, y, groups)``, ``predict_proba`` and ``save(path)``."""
+        raise NotImplementedError
+
+    @staticmethod
+    def load(path):
+        """Return the fitted estimator that ``save(path)`` wrote."""
+        raise NotImplementedError
+
+
+class _Recipes(Mapping):
+    """Recipe classes by name, one per module of `abaw_tf.models`; a module is imported when its recipe is asked for."""
+
+    @staticmethod
+    def _names() -> list[str]:
+        import abaw_tf.models
+
+        return sorted(module.name for module in pkgutil.iter_modules(abaw_tf.models.__path__))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    def __contains__(self, name) -> bool:
+        return name in self._names()
+
+    def __getitem__(self, name: str) -> type[Recipe]:
+        if name not in self:
+            raise RecipeError(_unknown("recipe", name, self))
+        module = importlib.import_module(f"abaw_tf.models.{name}")
+        found = [c for c in vars(module).values() if isinstance(c, type) and issubclass(c, Recipe)]
+        for cls in found:
+            if getattr(cls, "name", None) == name and cls.__module__ == module.__name__:
+                return cls
+        raise RecipeError(f"abaw_tf/models/{name}.py must define one Recipe subclass with `name = {name!r}`")
+
+
+RECIPES = _Recipes()
+
+
+def _unknown(what: str, received, known) -> str:
+    close = difflib.get_close_matches(str(received), list(known), n=1)
+    hint = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(map(str, known))}."
+    return f"unknown {what}: {hint} Received: {received!r}"
+
+
+def _check_field(cls: type[Recipe], key: str) -> None:
+    known = [field.name for field in dataclasses.fields(cls)]
+    if key not in known:
+        raise RecipeError(f"{_unknown(f'field of recipe `{cls.name}`', key, known)}")
+
+
+def _plain(value):
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _coerce(value, expected, what: str):
+    """Return `value` as type `expected` (YAML has no tuples, and reads ``1e-5`` as text), or raise `RecipeError`."""
+    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        options = [option for option in arguments if option is not type(None)]
+        for option in options:
+            try:
+                return _coerce(value, option, what)
+            except RecipeError:
+                continue
+        raise RecipeError(f"{what} must be {' or '.join(_type_name(a) for a in arguments)}. Received: {value!r}")
+    if origin is tuple and isinstance(value, (list, tuple)):
+        if arguments[-1] is Ellipsis:
+            return tuple(_coerce(item, arguments[0], what) for item in value)
+        if len(value) == len(arguments):
+            return tuple(_coerce(item, kind, what) for item, kind in zip(value, arguments))
+    elif origin is dict and isinstance(value, Mapping):
+        return {_coerce(k, arguments[0], what): _coerce(v, arguments[1], what) for k, v in value.items()}
+    elif expected is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    elif (expected is int and isinstance(value, int) and not isinstance(value, bool)) or (
+        expected in (bool, str) and isinstance(value, expected)
+    ):
+        return value
+    raise RecipeError(f"{what} must be {_type_name(expected)}. Received: {value!r}")
+
+
+def _type_name(kind) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
+    return names.get(kind, str(kind))
