@@ -27,24 +27,21 @@ class CropFolder:
 
     def __init__(self, folder):
         self.folder = None if folder is None else Path(folder)
-        self._names, odd = {}, []  # names by number, only of the images that are not named by five digits and ".jpg"
-        numbers = set()
-        for name in sorted(os.listdir(folder)) if folder is not None else ():
+        names = os.listdir(folder) if folder is not None else []
+        # Millions of files: nearly all have the official name, and only the others are looked at closely.
+        regular = [
+            name for name in names if len(name) == 9 and name[5:] == ".jpg" and name[:5].isdecimal() and name.isascii()
+        ]
+        numbers = {int(name[:5]) for name in regular} - {0}
+        self._names, odd = {}, []  # names by number, only of images that are not named by five digits and ".jpg"
+        for name in sorted(set(names) - {_name(number) for number in numbers}) if len(names) > len(numbers) else ():
             stem, dot, suffix = name.rpartition(".")
-            if not (
-                dot and suffix.casefold() in ("jpg", "jpeg") and stem.isascii() and stem.isdigit() and int(stem) > 0
-            ):
-                if not is_litter(name):
-                    odd.append(name)
-                continue
-            number = int(stem)
-            if number not in numbers:
+            is_image = dot and suffix.casefold() in ("jpg", "jpeg") and stem.isascii() and stem.isdecimal()
+            number = int(stem) if is_image else 0
+            if number and number not in numbers:
                 numbers.add(number)
-                if name != _name(number):
-                    self._names[number] = name
-            elif name == _name(number):  # two files for one frame: the official name is the one to use
-                odd.append(self._names.pop(number))
-            else:
+                self._names[number] = name
+            elif not is_litter(name):
                 odd.append(name)
         self.frames = np.array(sorted(numbers), dtype=np.int64) - 1
         self.odd = tuple(odd)
