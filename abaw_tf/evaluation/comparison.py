@@ -163,7 +163,7 @@ def _resampled_differences(sums, task, variant, bootstrap, seed):
 
 def _verdict(task, row, n_videos, names, bootstrap) -> str:
     first, second = names
-    what = HEADLINES[task].replace("_", " ")
+    what = f"{task.replace('_', '-')} score"
     head = f"{what}: {first} {row['a']:.4f}, {second} {row['b']:.4f} ({row['difference']:+.4f})"
     if np.isnan(row["difference"]):
         return f"{head}: undefined, because a constant was scored"

@@ -228,7 +228,7 @@ def scored_rows(labels, task, found, missing):
         first = labels.iloc[int(np.flatnonzero(lacking)[0])]
         trials = labels["trial"].to_numpy()[lacking]
         remedy = (
-            'fill them (predictions.fill_missing), predict the whole split, or pass missing="drop" to leave them out'
+            'fill them (predictions.fill_missing), predict the whole split, or pass missing="drop" (--missing drop) to leave them out'
             if count["scored"]
             else "check that trial names and split are the same in both"
         )

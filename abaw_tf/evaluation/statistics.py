@@ -122,7 +122,12 @@ def resampled_sums(weights, per_video) -> np.ndarray:
 
 
 def interval(values, level=LEVEL):
-    """Percentile interval over resamples (axis 0) as a pair of floats or arrays; NaN resamples (undefined scores) are left out."""
+    """Percentile interval over resamples (axis 0): a pair of floats for one score, of arrays for one per class.
+
+    Resamples in which a score is undefined (NaN) are left out; NaN where all are.
+    """
     tail = (1 - level) / 2
-    low, high = np.nanquantile(values, [tail, 1 - tail], axis=0)
-    return (float(low), float(high)) if np.ndim(low) == 0 else (low, high)
+    if values.ndim > 1:
+        return tuple(np.quantile(values, [tail, 1 - tail], axis=0))
+    values = values[~np.isnan(values)]
+    return tuple(np.quantile(values, [tail, 1 - tail]).tolist()) if len(values) else (np.nan, np.nan)

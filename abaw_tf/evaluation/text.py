@@ -31,6 +31,11 @@ def span(pair, digits=4) -> str:
     return "–" if pair is None or np.isnan(pair[0]) else f"{pair[0]:.{digits}f} … {pair[1]:.{digits}f}"
 
 
+def score_title(evaluation, name) -> str:
+    """What to call a score; the expression score says which formula it is."""
+    return TITLES[name] + (f" ({evaluation.variant})" if name == "expression_score" else "")
+
+
 def columns(header, rows) -> list:
     """Lines of a table: the first column to the left, the others to the right."""
     cells = [list(map(str, header)), *[list(map(str, row)) for row in rows]]
@@ -51,8 +56,7 @@ def format_evaluation(evaluation) -> str:
     level = f"{LEVEL:.0%} interval over videos"
     rows = []
     for name, value in evaluation.scores.items():
-        title = TITLES[name] + (f" ({evaluation.variant})" if name == "expression_score" else "")
-        rows.append((title, number(value), span(evaluation.intervals.get(name))))
+        rows.append((score_title(evaluation, name), number(value), span(evaluation.intervals.get(name))))
     lines += ["", *columns(("score", "value", level), rows)]
     if evaluation.variants:
         others = ", ".join(f"{name} {number(value)}" for name, value in evaluation.variants.items())

@@ -70,6 +70,7 @@ def plot_va_density(valence, arousal, ax=None, title=None, bins=41):
     """
     from matplotlib.colors import LogNorm
     from matplotlib.patches import Circle
+    from matplotlib.patheffects import withStroke
 
     valence, arousal = np.asarray(valence, np.float64).ravel(), np.asarray(arousal, np.float64).ravel()
     if valence.shape != arousal.shape:
@@ -81,14 +82,15 @@ def plot_va_density(valence, arousal, ax=None, title=None, bins=41):
     counts, edges, _ = np.histogram2d(valence[known], arousal[known], bins=bins, range=[[-1, 1], [-1, 1]])
     ax.axhline(0, color="#cccccc", linewidth=0.8, zorder=1)
     ax.axvline(0, color="#cccccc", linewidth=0.8, zorder=1)
-    ax.add_patch(Circle((0, 0), 1, fill=False, color=PALE, linewidth=0.9, zorder=1))
+    ax.add_patch(Circle((0, 0), 1, fill=False, color=PALE, linewidth=0.9, zorder=3))
     if counts.any():
         cells = np.ma.masked_equal(counts.T, 0)
         mesh = ax.pcolormesh(edges, edges, cells, cmap="viridis_r", norm=LogNorm(1, max(2, counts.max())), zorder=2)
         ax.figure.colorbar(mesh, ax=ax, label="frames", fraction=0.046, pad=0.03)
     words = {(0.72, 0.9): "excited", (-0.72, 0.9): "distressed", (-0.72, -0.95): "depressed", (0.72, -0.95): "relaxed"}
     for (x, y), word in words.items():
-        ax.text(x, y, word, ha="center", va="center", fontsize=8, style="italic", color="#777777", zorder=3)
+        text = ax.text(x, y, word, ha="center", va="center", fontsize=8, style="italic", color="#555555", zorder=4)
+        text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
     ax.set_xlim(-1.05, 1.05)
     ax.set_ylim(-1.05, 1.05)
     ax.set_xticks([-1, -0.5, 0, 0.5, 1])

@@ -6,13 +6,13 @@ Numbers survive both unchanged.
 """
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from abaw_tf import labels
+from abaw_tf.files import replacing
 from abaw_tf.predictions.rules import PredictionError, edition_of
 from abaw_tf.predictions.table import add_note, attributes, finish, most_probable, validate
 
@@ -38,13 +38,8 @@ def write(table, path) -> Path:
     edition = edition_of(table)
     kept = {key: table.attrs.get(key) for key in ("model", "weights_hash")}
     metadata = json.dumps(attributes(edition, notes=table.attrs.get("notes") or (), **kept), ensure_ascii=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(path) as temporary:
         _write(table, temporary, path.suffix.lower(), metadata)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 
