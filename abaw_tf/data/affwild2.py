@@ -16,7 +16,7 @@ from abaw_tf import labels
 from abaw_tf.data import annotations
 from abaw_tf.data.crops import CropFolder
 from abaw_tf.data.folds import video_of
-from abaw_tf.data.layout import KINDS, find_layout
+from abaw_tf.data.layout import KINDS, check_edition, find_layout
 from abaw_tf.data.trial_index import trial_index
 
 
@@ -59,7 +59,7 @@ class AffWild2:
         self.edition = labels.edition(edition)
         self.layout = find_layout(root, self.edition)
         self.root, self.fps = self.layout.root, fps
-        self._check_edition()
+        check_edition(self.layout, self.edition)
         self.index = trial_index(self.layout)
         self._row_of = {row.trial: row for row in self.index.itertuples(index=False)}
         self._task_of = {path: task for task in labels.TASKS for path in self.index[f"{task}_path"] if path}
@@ -242,33 +242,6 @@ class AffWild2:
             }
         )
 
-    def _check_edition(self):
-        layout, name = self.layout, self.edition.name
-        if not layout.has_annotations and layout.other_annotations:
-            folder = next(iter(layout.other_annotations.values()))
-            raise ValueError(
-                f"{folder}: the annotations are laid out as in another edition; wrong edition? "
-                f'Pass {_editions(layout.other_annotations)}. Received: edition="{name}"'
-            )
-        for task, splits in layout.label_files.items():
-            for files in splits.values():
-                for path in sorted(files.values())[:1]:  # one per folder: whole files are checked when they are read
-                    fits = annotations.editions_of(path, task)
-                    if fits and name not in fits:
-                        raise ValueError(
-                            f"{path}, line 1: this is the header of another edition; wrong edition? "
-                            f'Pass {_editions(fits)}. Received: edition="{name}"'
-                        )
-        found = layout.has_annotations or layout.videos or any(layout.crops.values()) or any(layout.test_lists.values())
-        if not found:
-            expected = "/".join(
-                (self.edition.annotation_roots[0], self.edition.task_folders["expression"][0], "Train_Set")
-            )
-            raise FileNotFoundError(
-                f"{self.root}: no annotations, videos or crops in it; pass the folder that holds {expected}/*.txt, "
-                "videos/*.mp4 and cropped_aligned/<trial>/00001.jpg"
-            )
-
     def _select(self, table, split, task):
         known = {"split": labels.SPLITS, "task": labels.TASKS}
         for what, value in (("split", split), ("task", task)):
@@ -360,7 +333,3 @@ class AffWild2:
         folder = self.layout.sidecars.get(name)
         path = folder / relative if folder else None
         return path if path and path.exists() else None
-
-
-def _editions(names):
-    return " or ".join(f'edition="{name}"' for name in names)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from abaw_tf import labels
+from abaw_tf.data import annotations
 
 KINDS = ("cropped", "cropped_aligned")
 SIDECARS = ("openface", "openpose", "asr")
@@ -123,6 +124,48 @@ def find_layout(root, edition="abaw2"):
                 queue.append((Path(entry.path), depth + 1, videos_inside))
     _note_annotations(layout, task_folders, edition)
     return layout
+
+
+def check_edition(layout, edition):
+    """Refuse a tree that is another edition's, or nothing of the dataset at all.
+
+    Parameters
+    ----------
+    layout : Layout
+        As from `find_layout`.
+    edition : Edition
+        The edition that it was looked over for.
+
+    Raises
+    ------
+    ValueError
+        Annotation folders or headers of another edition; the message suggests the right one.
+    FileNotFoundError
+        Neither annotations nor videos nor crops nor lists of test trials.
+    """
+    name = edition.name
+    if not layout.has_annotations and layout.other_annotations:
+        folder = next(iter(layout.other_annotations.values()))
+        raise ValueError(
+            f"{folder}: the annotations are laid out as in another edition; wrong edition? "
+            f'Pass {_editions(layout.other_annotations)}. Received: edition="{name}"'
+        )
+    for task, splits in layout.label_files.items():
+        for files in splits.values():
+            for path in sorted(files.values())[:1]:  # one per folder: whole files are checked when they are read
+                fits = annotations.editions_of(path, task)
+                if fits and name not in fits:
+                    raise ValueError(
+                        f"{path}, line 1: this is the header of another edition; wrong edition? "
+                        f'Pass {_editions(fits)}. Received: edition="{name}"'
+                    )
+    found = layout.has_annotations or layout.videos or any(layout.crops.values()) or any(layout.test_lists.values())
+    if not found:
+        expected = "/".join((edition.annotation_roots[0], edition.task_folders["expression"][0], "Train_Set"))
+        raise FileNotFoundError(
+            f"{layout.root}: no annotations, videos or crops in it; pass the folder that holds {expected}/*.txt, "
+            "videos/*.mp4 and cropped_aligned/<trial>/00001.jpg"
+        )
 
 
 def read_test_list(path):
@@ -266,3 +309,7 @@ def _note_label_file(layout, task, split, path):
         layout.duplicates.append((f"{task} labels of {path.stem}", files[path.stem], path))
     else:
         files[path.stem] = path
+
+
+def _editions(names):
+    return " or ".join(f'edition="{name}"' for name in names)

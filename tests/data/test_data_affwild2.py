@@ -1,6 +1,5 @@
 """The dataset reader on small trees built by hand: splits, frame numbers, lengths, odd layouts, and messages."""
 
-import shutil
 import time
 
 import cv2
@@ -401,11 +400,9 @@ def test_many_trials_are_indexed_quickly(tmp_path):
         valence_arousal(tmp_path, f"{VA}/Train_Set", name, rng.uniform(-1, 1, (n_frames, 2)))
         if i:
             (tmp_path / "cropped_aligned" / name).symlink_to(source)
-    start = time.perf_counter()
+    start = time.process_time()
     table = AffWild2(tmp_path).frame_table("train")
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     assert len(table) == n_trials * n_frames
     assert table["path"].notna().sum() == n_trials * 1499
-    # 2.7 million frames in under 30 s even here, where other work may share the machine
-    assert seconds / len(table) * 2.7e6 < 30
-    shutil.rmtree(source)
+    assert seconds / len(table) * 2.7e6 < 20  # processor time of the whole Aff-Wild2; 7 s were measured
