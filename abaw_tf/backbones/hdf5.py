@@ -50,7 +50,10 @@ def read_hdf5_weights(path):
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such weight file")
     if not h5py.is_hdf5(path):
-        raise ValueError(f"{path}: not an HDF5 file; {REMEDY_BROKEN}")
+        with open(path, "rb") as file:
+            raise ValueError(
+                f"{path}: not an HDF5 file; {REMEDY_BROKEN}. Received: a file that begins with {file.read(16)!r}"
+            )
     try:
         with h5py.File(path, "r") as file:
             root = file.get("model_weights", file)

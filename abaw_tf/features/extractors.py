@@ -85,7 +85,7 @@ class KerasExtractor:
 
     def __init__(self, model, layer=None, preprocess=None, preprocess_name=None, color_order="rgb", name=None):
         shape = model.input_shape
-        if layer is None and isinstance(model.output, (list, dict)):
+        if layer is None and len(model.outputs) > 1:
             raise ValueError(f"model {model.name!r} has several outputs: choose a `layer`. Received: layer=None")
         if isinstance(shape, (list, dict)) or len(shape) != 4 or None in shape[1:]:
             raise ValueError(
@@ -106,7 +106,7 @@ class KerasExtractor:
         self.name, self.color_order = name or model.name, color_order
         self.input_size = tuple(shape[1:3])
         self.layer, self.preprocess_name = layer, preprocess_name
-        features = model.output if layer is None else model.get_layer(layer).output
+        features = model.outputs[0] if layer is None else model.get_layer(layer).output
         if len(features.shape) == 4:
             features = layers.GlobalAveragePooling2D(name="extractor_pool")(features)
         if len(features.shape) != 2:
@@ -173,13 +173,16 @@ def _layer_facts(model):
 
 
 def _set_random_weights(model, seed=0):
-    """Reproducible random kernels of He's scale: an untrained network whose tracks can still be resumed."""
+    """Reproducible random kernels: an untrained network whose tracks can still be resumed.
+
+    LeCun's scale (variance 1 / fan in): He's would let the features of 50 layers grow beyond float16.
+    """
     rng = np.random.default_rng(seed)
     for variable in model.weights:
         shape = tuple(variable.shape)
         if "kernel" in variable.name:
             fan_in = shape[0] * shape[1] if "depthwise" in variable.name else int(np.prod(shape[:-1]))
-            variable.assign(rng.normal(0, np.sqrt(2 / fan_in), shape).astype("float32"))
+            variable.assign(rng.normal(0, np.sqrt(1 / fan_in), shape).astype("float32"))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,54 @@
+"""Measure what the toolkit promises; prints a table and writes JSON.
+
+tools/benchmark.py features --extractor vggface2 --json features.json
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from abaw_tf.cli import run_tool
+
+
+def add_features(subparsers):
+    parser = subparsers.add_parser("features", help="feature extraction against the bare network")
+    parser.add_argument("--extractor", default="vggface2", help="a name of tools/extract_features.py")
+    parser.add_argument("--weights", default="random", help="the speed does not depend on them")
+    parser.add_argument("--images", type=int, default=192, help="images per turn")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=3, help="turns; the best one counts")
+    parser.set_defaults(measure=measure_features)
+
+
+def measure_features(arguments):
+    from abaw_tf.benchmarks.features import benchmark_features
+
+    return benchmark_features(
+        arguments.extractor, arguments.weights, arguments.images, arguments.batch_size, arguments.repeats
+    )
+
+
+# One function per subcommand: it adds the parser and sets `measure`, which takes the arguments and returns a list of
+# abaw_tf.benchmarks.results.Result.
+SUBCOMMANDS = (add_features,)
+
+
+def main(argv=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    subparsers = parser.add_subparsers(dest="benchmark", required=True)
+    for add in SUBCOMMANDS:
+        add(subparsers)
+    for subparser in subparsers.choices.values():
+        subparser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    arguments = parser.parse_args(argv)
+    from abaw_tf.benchmarks.results import format_table, to_json
+
+    results = arguments.measure(arguments)
+    print(format_table(results))
+    if arguments.json is not None:
+        arguments.json.write_text(to_json(arguments.benchmark, results), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_tool(main))
