@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from abaw_tf.data import balance
@@ -13,6 +13,7 @@ LABELS = st.lists(st.integers(-1, 7), min_size=1, max_size=60).map(lambda values
 EVERY = {"Neutral": 10, "Anger": 2, "Disgust": 2, "Fear": 2, "Surprise": 2, "Happiness": 5, "Sadness": 5}
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=8).filter(any), st.floats(0.01, 2))
 def test_log_class_weights_are_equation_1(counts, r):
     expected = [max(1.0, math.log(r * sum(counts) / n)) if n else 1.0 for n in counts]
@@ -46,6 +47,7 @@ def slow_thin(labels, groups, steps):
     return kept
 
 
+@settings(deadline=None)
 @given(LABELS, st.data())
 def test_thinning_counts_per_class_and_group(labels, data):
     groups = data.draw(st.lists(st.sampled_from(["a", "b", "ü"]), min_size=len(labels), max_size=len(labels)))
@@ -60,6 +62,7 @@ def test_thinning_by_name_as_published():
     assert np.flatnonzero(keep)[:2].tolist() == [0, 10]
 
 
+@settings(deadline=None)
 @given(LABELS.filter(lambda labels: (labels >= 0).any()), st.integers(0, 100))
 def test_balanced_draws_follow_the_rule(labels, n):
     present = sorted(set(labels[labels >= 0].tolist()))

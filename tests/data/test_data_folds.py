@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from abaw_tf.data import folds
@@ -35,6 +35,7 @@ def test_video_and_subject_of_a_trial(trial, video, subject):
 NAMES = st.sets(st.sampled_from([f"v{i}{end}" for i in range(12) for end in ("", "_left", "_right", "_1")]), min_size=1)
 
 
+@settings(deadline=None)
 @given(NAMES, st.integers(2, 5), st.sampled_from([None, 0, 7]), st.randoms())
 def test_folds_are_safe_complete_balanced_and_deterministic(names, n_folds, seed, random):
     names = sorted(names)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from abaw_tf.data import windows
@@ -35,6 +35,7 @@ def slow_windows(frames, size, stride, tail):
     return found
 
 
+@settings(deadline=None)
 @given(FRAMES, SIZES, SIZES, TAILS)
 def test_windows_follow_the_rules(frames, size, stride, tail):
     assume(stride <= size)
@@ -43,6 +44,7 @@ def test_windows_follow_the_rules(frames, size, stride, tail):
     assert [tuple(frames[start:stop]) for start, stop in found] == slow_windows(frames, size, stride, tail)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 40), SIZES, SIZES, TAILS)
 def test_without_frames_there_are_no_gaps(n, size, stride, tail):
     assume(stride <= size)
@@ -53,6 +55,7 @@ def test_without_frames_there_are_no_gaps(n, size, stride, tail):
     np.testing.assert_array_equal(across, expected)
 
 
+@settings(deadline=None)
 @given(FRAMES, SIZES, SIZES, st.sampled_from(["short", "last"]))
 def test_kept_tails_cover_every_position_and_no_window_bridges_a_gap(frames, size, stride, tail):
     assume(stride <= size)
@@ -91,6 +94,7 @@ def test_seconds_to_frames(seconds, fps, frames):
     assert windows.seconds_to_frames(seconds, fps) == frames
 
 
+@settings(deadline=None)
 @given(FRAMES, SIZES, st.booleans())
 def test_causal_blocks(frames, size, across_gaps):
     indices, valid = windows.causal_blocks(len(frames), size, frames=np.array(frames, int), across_gaps=across_gaps)
@@ -115,6 +119,7 @@ def test_causal_blocks_of_some_positions():
     assert windows.causal_blocks(0, 4)[0].shape == (0, 4)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 30), SIZES, SIZES, st.sampled_from([None, 9, 12]))
 def test_window_indices_repeat_the_last_position(n, size, stride, width):
     assume(stride <= size)
@@ -130,6 +135,7 @@ def test_window_indices_repeat_the_last_position(n, size, stride, width):
 VALUES = st.floats(-5, 5) | st.just(np.nan)
 
 
+@settings(deadline=None)
 @given(st.data(), st.integers(1, 25), SIZES, SIZES, TAILS)
 def test_stitching_is_the_mean_of_what_covers(data, n, size, stride, tail):
     assume(stride <= size)
@@ -141,6 +147,7 @@ def test_stitching_is_the_mean_of_what_covers(data, n, size, stride, tail):
         np.testing.assert_allclose(result[position], np.mean(over) if over else np.nan, atol=1e-12)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 25), SIZES, SIZES, st.integers(0, 5))
 def test_stitching_frames_gives_back_what_was_cut(n, size, stride, seed):
     assume(stride <= size)
