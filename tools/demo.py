@@ -39,6 +39,18 @@ def step(text, started):
     print(f"\n[{time.perf_counter() - started:5.0f} s] {text}", flush=True)
 
 
+def overview(dataset, table, labels):
+    """Faces and predicted expressions of the first labelled validation trial."""
+    import cv2
+
+    from abaw_tf import plots
+
+    trial = labels.loc[labels["expression"] >= 0, "trial"].iloc[0]
+    paths = {int(frame): dataset.image_path(trial, int(frame)) for frame in dataset.image_frames(trial)}
+    images = {frame: cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for frame, path in paths.items()}
+    return plots.plot_overview(table, labels, trial, images)
+
+
 def main(argv=None) -> int:
     """Make, train, predict, score, report."""
     arguments = parse(argv)
@@ -64,7 +76,8 @@ def main(argv=None) -> int:
         tables["average fusion"] = fusion.fuse_tables(tables)
 
     step("score and report", started)
-    evaluations = {}
+    evaluations, last = {}, list(tables)[-1]
+    overview(dataset, tables[last], labels).savefig(arguments.out / "overview.png", dpi=110)
     for name, table in tables.items():
         predictions.write(table, arguments.out / f"{name.replace(' ', '_')}_validation.parquet")
         evaluations[name] = evaluation.evaluate(table, labels, edition="abaw2")
@@ -87,7 +100,7 @@ def main(argv=None) -> int:
             f"{scores['macro_f1']:>10.3f}{scores['accuracy']:>10.3f}"
         )
     print("(0.67·macro F1 + 0.33·accuracy, on synthetic validation videos)")
-    step(f"report: {page}", started)
+    step(f"picture: {arguments.out / 'overview.png'}   report: {page}", started)
     return 0
 
 

@@ -5,6 +5,7 @@ Whatever has no label or no prediction is hatched or left out, never drawn as if
 
 from abaw_tf.plots.distributions import plot_confusion, plot_va_density
 from abaw_tf.plots.faces import face_grid
+from abaw_tf.plots.overview import plot_overview
 from abaw_tf.plots.style import CLASS_COLORS
 from abaw_tf.plots.traces import plot_expression_timeline, plot_valence_arousal
 from abaw_tf.plots.training import plot_training
@@ -14,6 +15,7 @@ __all__ = [
     "face_grid",
     "plot_confusion",
     "plot_expression_timeline",
+    "plot_overview",
     "plot_training",
     "plot_va_density",
     "plot_valence_arousal",
