@@ -34,7 +34,7 @@ def joints(motion, row, scale, rest) -> dict[str, np.ndarray]:
     neck = np.array([lean * 0.6, 1.55 + motion.slump[row]])
     found = {"Neck": neck}
     for sign, name, hand in ((-1, "R", motion.hands[row, 0]), (1, "L", motion.hands[row, 1])):
-        width = 1.72 - 0.30 * motion.slump[row]
+        width = 1.72 - 0.30 * motion.slump[row] + motion.openness[row]
         drop = 0.30 + 0.5 * motion.slump[row] - motion.shoulders[row]
         shoulder = np.add(neck, (sign * width, drop))
         elbow = np.add(shoulder, (sign * (0.25 + 0.25 * hand), 1.75 - 0.45 * hand))

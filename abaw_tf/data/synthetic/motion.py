@@ -21,6 +21,7 @@ class Motion:
     gaze: np.ndarray  # (n, 2) right, down in [-1, 1]
     sway: np.ndarray  # (n, 3) head position in face units and relative size
     shoulders: np.ndarray  # (n,) how far the shoulders are raised, in face units
+    openness: np.ndarray  # (n,) how far they are spread, in face units
     slump: np.ndarray  # (n,) how far the upper body sinks, in face units
     hands: np.ndarray  # (n, 2) how high the left and right hand of the picture are raised, 0-1
     covered: np.ndarray  # (n,) bool: a hand is before the face
@@ -51,8 +52,9 @@ def move(rng, who: Subject, performance: Performance, speech, times, covered) ->
     posture = seen["posture"]
     low = np.clip(-posture[:, 0] - 0.4 * posture[:, 1], 0, 1)
     lively = np.clip(posture[:, 1], 0, 1)
-    shoulders = 0.30 * posture[:, 1] + wander(rng, n, 0.04, 0.7)
-    slump = 0.22 * low - 0.10 * np.clip(posture[:, 0], 0, 1) + wander(rng, n, 0.03, 0.9)
+    shoulders = 0.34 * posture[:, 1] + wander(rng, n, 0.04, 0.7)
+    openness = 0.30 * posture[:, 0] + wander(rng, n, 0.03, 0.9)
+    slump = 0.24 * low - 0.12 * np.clip(posture[:, 0], 0, 1) + wander(rng, n, 0.03, 0.9)
     beat = np.abs(wander(rng, n, 0.5, 0.22, 2))
     hands = np.clip(1.5 * (lively[:, None] - 0.25) * (0.5 + beat) + wander(rng, n, 0.12, 0.4, 2), 0, 1)
     hands = gaussian_filter1d(hands, 0.12 * CLOCK, axis=0)
@@ -60,8 +62,8 @@ def move(rng, who: Subject, performance: Performance, speech, times, covered) ->
     at = performance.at
     return Motion(
         units=at(units, times), skew=at(skew, times), head=at(head, times), gaze=at(gaze, times), sway=at(sway, times),
-        shoulders=at(shoulders, times), slump=at(slump, times), hands=at(hands, times), covered=np.asarray(covered),
-        scene=at(scene, times), talking=at(speech, times),
+        shoulders=at(shoulders, times), openness=at(openness, times), slump=at(slump, times), hands=at(hands, times),
+        covered=np.asarray(covered), scene=at(scene, times), talking=at(speech, times),
     )  # fmt: skip
 
 

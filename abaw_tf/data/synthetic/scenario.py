@@ -140,7 +140,7 @@ def perform(rng, classes, segments, duration) -> Performance:
     for segment in segments:
         inside = (clock >= segment.start) & ((clock < segment.stop) | (segment is segments[-1]))
         target[inside] = np.array(CENTRES[segment.name]) * segment.intensity
-    drift = wander(rng, n, 0.16, 1.4, 2)
+    drift = wander(rng, n, 0.2, 1.4, 2)
     true = np.clip(gaussian_filter1d(target, 0.3 * CLOCK, axis=0, mode="nearest") + drift, -0.98, 0.98)
     performance = Performance(tuple(classes), segments, true[:, 0], true[:, 1])
     for modality in MODALITIES:

@@ -74,10 +74,12 @@ class Stage:
         return frame, marks
 
     def _backdrop(self, valence, arousal) -> np.ndarray:
-        """The room, the warmer and brighter the higher the valence, the more colourful the higher the arousal."""
+        """The room: warmer and brighter with valence, more colourful and pinker with arousal."""
         vivid = 0.85 + 0.6 * arousal
         room = cv2.addWeighted(self._room, vivid, self._grey, 1 - vivid, 0)
-        mood = (1 + 0.20 * valence) * np.array([1 + 0.13 * valence + 0.05 * arousal, 1.0, 1 - 0.15 * valence])
+        mood = (1 + 0.20 * valence) * np.array(
+            [1 + 0.13 * valence + 0.05 * arousal, 1 - 0.13 * arousal, 1 - 0.15 * valence + 0.05 * arousal]
+        )
         room = cv2.multiply(room, (*mood, 0.0))
         size = (self.width * OVERSAMPLING, self.height * OVERSAMPLING)
         return cv2.resize(room, size, interpolation=cv2.INTER_LINEAR)

@@ -25,14 +25,14 @@ def speak(rng, who, performance, words, duration) -> np.ndarray:
             inside = (control >= start) & (control < stop)
             loud[inside] = np.sin(np.pi * (control[inside] - start) / max(stop - start, 1e-3)) ** 0.5
             formants[inside] = VOWELS[vowel]
-    formants = gaussian_filter1d(formants, 4, axis=0, mode="nearest") * who.tract * (1 + 0.09 * valence)[:, None]
+    formants = gaussian_filter1d(formants, 4, axis=0, mode="nearest") * who.tract * (1 + 0.16 * valence)[:, None]
     melody = 1 + (0.05 + 0.05 * np.clip(valence, 0, 1)) * np.sin(2 * np.pi * control * 1.3 + rng.uniform(0, 6)) * (
         1 + 0.8 * arousal
     )
     jitter = 1 + gaussian_filter1d(rng.normal(0, 0.03, len(control)), 1)
     pitch = who.pitch * 2 ** (0.55 * arousal + 0.08 * valence) * melody * jitter
     loud = gaussian_filter1d(loud, 1.5) * 10 ** (0.42 * arousal)
-    tilt = 1.5 - 0.6 * arousal - 0.15 * valence  # how fast the harmonics fall
+    tilt = 1.5 - 0.6 * arousal - 0.30 * valence  # how fast the harmonics fall
 
     number = np.arange(1, _HARMONICS + 1)
     frequency = number[None, :] * pitch[:, None]
