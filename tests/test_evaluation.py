@@ -198,6 +198,14 @@ def test_expression_videos_without_valence_do_not_thin_its_resamples():
     assert found.intervals["ccc_valence"] == alone.intervals["ccc_valence"]
 
 
+def test_classes_of_few_videos_are_told():
+    table, labels = tables(trials={f"v{k:02d}": 30 for k in range(12)})
+    labels["expression"] = np.where(labels["trial"].isin(["v00", "v01"]) & (labels["frame"] < 9), 3, 0)
+    notes = evaluate(table, labels, bootstrap=20).notes
+    assert any("classes of few videos: Fear (2);" in note for note in notes)
+    assert not any("few videos" in note for note in evaluate(table, labels, bootstrap=0).notes)
+
+
 def test_variants_and_editions():
     table, labels = tables()
     found = evaluate(table, labels, variant="do2020", bootstrap=0)

@@ -163,7 +163,7 @@ def evaluate(predictions, labels, edition=None, variant=None, bootstrap=1000, se
             found = metrics.scores_from_confusion(confusion, chosen)
             others = _other_variants(confusion, chosen)
             per_class = _per_class(confusion, found, resampled, edition)
-            notes += _class_notes(confusion, edition)
+            notes += _class_notes(sums, resampled is not None, edition)
         trial_tables.append(_per_trial(sums, task, chosen))
         exact = point_scores(sums, task, chosen)
         scores |= exact
@@ -290,13 +290,20 @@ def _per_class(confusion, found, resampled, edition) -> pd.DataFrame:
     return table
 
 
-def _class_notes(confusion, edition) -> list:
-    absent = [name for name, n in zip(edition.classes, confusion.sum(axis=1)) if not n]
-    if not absent:
-        return []
-    return [
-        f"no labelled frame of {', '.join(absent)}: F1 0 by definition, which lowers macro F1 whatever is predicted"
-    ]
+def _class_notes(statistics, resampled, edition) -> list:
+    videos = (statistics.per_video.sum(axis=2) > 0).sum(axis=0)
+    absent = [name for name, n in zip(edition.classes, videos) if not n]
+    rare = [f"{name} ({n})" for name, n in zip(edition.classes, videos) if 0 < n < FEW_VIDEOS / 2]
+    notes = []
+    if absent:
+        why = "F1 0 by definition, which lowers macro F1 whatever is predicted"
+        notes.append(f"no labelled frame of {', '.join(absent)}: {why}")
+    if rare and resampled:
+        why = (
+            "a resample without any of them counts its F1 as 0, as the score would, so intervals of macro F1 reach low"
+        )
+        notes.append(f"classes of few videos: {', '.join(rare)}; {why}")
+    return notes
 
 
 def _per_trial(statistics, task, variant) -> pd.DataFrame:

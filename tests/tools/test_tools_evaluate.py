@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from abaw_tf import metrics, predictions
+from abaw_tf.cli import run_tool
 from abaw_tf.data import annotations
 
 
@@ -75,6 +76,28 @@ def test_every_form_of_predictions_and_labels_gives_the_same_score(files, main, 
     out = folder / "scores.json"
     assert main([str(folder / source), "--labels", str(folder / labels), "--bootstrap", "0", "--json", str(out)]) == 0
     assert score_of(out) == pytest.approx(score, abs=1e-12)
+
+
+def test_a_dataset_root_is_scored_by_split(files, main, capsys):
+    folder, _ = files
+    for name, task in (("expr", "EXPR_Set"), ("va", "VA_Set")):
+        (folder / "root" / "annotations" / task).mkdir(parents=True)
+        (folder / name).rename(folder / "root" / "annotations" / task / "Validation_Set")
+    # The second trial is a training trial of the expression challenge only.
+    (folder / "root" / "annotations" / "EXPR_Set" / "Train_Set").mkdir()
+    held = folder / "root" / "annotations" / "EXPR_Set"
+    (held / "Validation_Set" / "001.txt").rename(held / "Train_Set" / "001.txt")
+    arguments = [str(folder / "p.csv"), "--labels", str(folder / "root"), "--bootstrap", "0"]
+    assert main([*arguments, "--split", "validation"]) == 0
+    text = capsys.readouterr().out
+    assert "expression: 80 of 80 labelled frames scored" in text
+    assert "valence_arousal: 120 of 120 labelled frames scored" in text
+    assert main([*arguments, "--split", "train"]) == 0
+    text = capsys.readouterr().out
+    assert "expression: 40 of 40 labelled frames scored" in text
+    assert "valence_arousal:" not in text
+    assert main([*arguments, "--task", "valence_arousal"]) == 0
+    assert "expression:" not in capsys.readouterr().out
 
 
 def test_valence_arousal_annotations(files, main, capsys):
@@ -154,18 +177,24 @@ def test_help_is_quick_and_loads_nothing_heavy(project, call):
         (["broken.csv", "--labels", "labels.csv"], "broken.csv, line 3: column 'valence' must hold a number"),
     ],
 )
-def test_mistakes_are_told_in_one_line(files, call, arguments, message):
+def test_mistakes_are_told_in_one_line(files, main, capsys, arguments, message):
     folder, _ = files
     half = predictions.read(folder / "p.csv").iloc[:60].reset_index(drop=True)
     predictions.write(half, folder / "half.csv")
     (folder / "broken.csv").write_text("trial,frame,valence\na,0,0\na,1,?\n")
     names = {"absent.parquet", "absent", "p.csv", "half.csv", "broken.csv", "labels.csv"}
-    done = call(*(folder / item if item in names else item for item in arguments))
+    assert run_tool(lambda: main([str(folder / item) if item in names else item for item in arguments])) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("error: ")
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_the_script_itself_tells_a_mistake(call, tmp_path):
+    done = call(tmp_path / "absent.parquet", "--labels", tmp_path)
     assert done.returncode == 2
-    assert message in done.stderr
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_tensorflow_is_not_loaded(files, project):
