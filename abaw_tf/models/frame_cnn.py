@@ -8,6 +8,7 @@ that the authors published.
 """
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import keras
 from keras import layers
@@ -124,7 +125,7 @@ class FrameCnnRecipe(KerasRecipe):
     """
 
     name = "frame_cnn"
-    presets = {
+    presets: ClassVar = {
         "paper": {},
         "published_notebook": {
             "preprocessing_version": 1,

@@ -9,6 +9,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from scipy.special import softmax
@@ -274,7 +275,8 @@ class WindowedSvmRecipe(EstimatorRecipe):
     """
 
     name = "windowed_svm"
-    presets = {
+    runs: ClassVar = {"frame_cnn_run": "frame_cnn"}
+    presets: ClassVar = {
         "paper": {},
         "published_notebook": {"C": 2.0, "degree": 1, "gamma": 0.001, "r": 0.0},
         # The synthetic trials are seconds long, so that windows of 4 s would be too few to learn from.

@@ -4,9 +4,11 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["calibration", "callbacks", "needs", "recipe", "runner"],
+    submodules=["calibration", "callbacks", "needs", "recipe", "registry", "run", "runner"],
     submod_attrs={
-        "recipe": ["RECIPES", "EstimatorRecipe", "KerasRecipe", "Recipe", "RecipeError"],
+        "recipe": ["EstimatorRecipe", "KerasRecipe", "Recipe", "RecipeError"],
+        "registry": ["RECIPES", "ordered_recipes"],
+        "run": ["Run", "RunError"],
         "runner": ["predict", "train"],
     },
 )

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 
-TARGETS = ("expression", "valence", "arousal", "valence_arousal")
-
 
 @dataclass(frozen=True)
 class Images:
@@ -50,12 +48,18 @@ class Windows:
     size, stride : int
         Frames per window, and frames from one window's start to the next.
     target : str
-        ``"frames"``: one target per frame (sequence to sequence); ``"last"``: the window's last frame.
+        ``"frames"``: one target per frame (sequence to sequence); ``"last"``: that of the window's last frame (causal blocks).
+    tail : str
+        The frames after a run's last whole window: ``"last"``, ``"short"`` or ``"drop"``, see `abaw_tf.data.windows.sliding_windows`.
+    across_gaps : bool
+        Whether windows span holes in the frame numbers.
     """
 
     size: int
     stride: int
     target: str = "frames"
+    tail: str = "last"
+    across_gaps: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,10 +72,13 @@ class Balance:
         Keep every k-th frame of a class, per video; classes not named are kept whole.
     log_weight_ratio : float, optional
         r of the class weights max(1, ln(r·N/n_i)); ``None`` for no weights.
+    class_balanced : bool
+        Draw the classes in turn instead of every frame once; single frames only.
     """
 
     every: dict[str, int] = field(default_factory=dict)
     log_weight_ratio: float | None = None
+    class_balanced: bool = False
 
 
 @dataclass(frozen=True)

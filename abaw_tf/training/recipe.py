@@ -6,25 +6,18 @@ system means adding one file there.
 """
 
 import dataclasses
-import difflib
-import importlib
-import pkgutil
-import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
 
+from abaw_tf.training.fields import RecipeError, coerce, plain, unknown
 from abaw_tf.training.needs import Augmentation, Balance, Images, Track, Windows
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-
-
-class RecipeError(ValueError):
-    """A recipe, preset, field or value that does not exist or does not fit."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +36,7 @@ class Recipe:
 
     name: ClassVar[str]
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}}
+    runs: ClassVar[Mapping[str, str]] = {}  # fields that name the run folder of another recipe, and that recipe
 
     preset: str = "paper"
     edition: str = "abaw2"
@@ -51,9 +45,9 @@ class Recipe:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             expected = typing.get_type_hints(type(self))[field.name]
-            object.__setattr__(self, field.name, _coerce(getattr(self, field.name), expected, f"`{field.name}`"))
+            object.__setattr__(self, field.name, coerce(getattr(self, field.name), expected, f"`{field.name}`"))
         if self.preset not in self.presets:
-            raise RecipeError(f"{_unknown('preset', self.preset, self.presets)} of recipe `{self.name}`")
+            raise RecipeError(f"{unknown('preset', self.preset, self.presets)} of recipe `{self.name}`")
         from abaw_tf.labels import edition
 
         edition(self.edition)
@@ -94,16 +88,18 @@ class Recipe:
         >>> Recipe.from_preset("frame_cnn", "small", epochs=2).epochs
         2
         """
+        from abaw_tf.training.registry import RECIPES
+
         cls = RECIPES[name]
         if preset not in cls.presets:
-            raise RecipeError(f"{_unknown('preset', preset, cls.presets)} of recipe `{name}`")
+            raise RecipeError(f"{unknown('preset', preset, cls.presets)} of recipe `{name}`")
         for key in changes:
             _check_field(cls, key)
         return cls(**{"preset": preset, **cls.presets[preset], **changes})
 
     def to_dict(self) -> dict[str, Any]:
         """Return ``{"recipe": name, field: value, …}`` with plain lists, dictionaries, strings and numbers."""
-        return {"recipe": self.name, **_plain(dataclasses.asdict(self))}
+        return {"recipe": self.name, **plain(dataclasses.asdict(self))}
 
     def to_yaml(self, path: str | Path | None = None) -> str:
         """Return the recipe as YAML text, and write it to `path` if given."""
@@ -123,6 +119,8 @@ class Recipe:
         RecipeError
             No valid YAML, unknown recipe, preset or field, or a value that does not fit; names the file and the line.
         """
+        from abaw_tf.training.registry import RECIPES
+
         path = Path(path)
         text = path.read_text(encoding="utf-8")
         try:
@@ -187,7 +185,7 @@ class KerasRecipe(Recipe):
                 raise RecipeError(f"`{name}` must be at least 1. Received: {name}={getattr(self, name)}")
         for name, known in (("mode", ("min", "max")), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
-                raise RecipeError(_unknown(f"`{name}`", getattr(self, name), known))
+                raise RecipeError(unknown(f"`{name}`", getattr(self, name), known))
         if not self.monitor.startswith("val_"):
             raise RecipeError(f"`monitor` must be measured on validation: `val_…`. Received: monitor={self.monitor!r}")
 
@@ -269,88 +267,7 @@ class EstimatorRecipe(Recipe):
         raise NotImplementedError
 
 
-class _Recipes(Mapping):
-    """Recipe classes by name, one per module of `abaw_tf.models`; a module is imported when its recipe is asked for."""
-
-    @staticmethod
-    def _names() -> list[str]:
-        import abaw_tf.models
-
-        return sorted(module.name for module in pkgutil.iter_modules(abaw_tf.models.__path__))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names())
-
-    def __len__(self) -> int:
-        return len(self._names())
-
-    def __contains__(self, name) -> bool:
-        return name in self._names()
-
-    def __getitem__(self, name: str) -> type[Recipe]:
-        if name not in self:
-            raise RecipeError(_unknown("recipe", name, self))
-        module = importlib.import_module(f"abaw_tf.models.{name}")
-        found = [c for c in vars(module).values() if isinstance(c, type) and issubclass(c, Recipe)]
-        for cls in found:
-            if getattr(cls, "name", None) == name and cls.__module__ == module.__name__:
-                return cls
-        raise RecipeError(f"abaw_tf/models/{name}.py must define one Recipe subclass with `name = {name!r}`")
-
-
-RECIPES = _Recipes()
-
-
-def _unknown(what: str, received, known) -> str:
-    close = difflib.get_close_matches(str(received), list(known), n=1)
-    hint = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(map(str, known))}."
-    return f"unknown {what}: {hint} Received: {received!r}"
-
-
 def _check_field(cls: type[Recipe], key: str) -> None:
     known = [field.name for field in dataclasses.fields(cls)]
     if key not in known:
-        raise RecipeError(f"{_unknown(f'field of recipe `{cls.name}`', key, known)}")
-
-
-def _plain(value):
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _coerce(value, expected, what: str):
-    """Return `value` as type `expected` (YAML has no tuples, and reads ``1e-5`` as text), or raise `RecipeError`."""
-    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        options = [option for option in arguments if option is not type(None)]
-        for option in options:
-            try:
-                return _coerce(value, option, what)
-            except RecipeError:
-                continue
-        raise RecipeError(f"{what} must be {' or '.join(_type_name(a) for a in arguments)}. Received: {value!r}")
-    if origin is tuple and isinstance(value, (list, tuple)):
-        if arguments[-1] is Ellipsis:
-            return tuple(_coerce(item, arguments[0], what) for item in value)
-        if len(value) == len(arguments):
-            return tuple(_coerce(item, kind, what) for item, kind in zip(value, arguments))
-    elif origin is dict and isinstance(value, Mapping):
-        return {_coerce(k, arguments[0], what): _coerce(v, arguments[1], what) for k, v in value.items()}
-    elif expected is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    elif (expected is int and isinstance(value, int) and not isinstance(value, bool)) or (
-        expected in (bool, str) and isinstance(value, expected)
-    ):
-        return value
-    raise RecipeError(f"{what} must be {_type_name(expected)}. Received: {value!r}")
-
-
-def _type_name(kind) -> str:
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
-    return names.get(kind, str(kind))
+        raise RecipeError(f"{unknown(f'field of recipe `{cls.name}`', key, known)}")

@@ -1,0 +1,417 @@
+"""``tf.data`` pipelines over a frame table: frames, blocks and windows, from face crops and from stored tracks.
+
+Every element is ``(inputs, targets, sample_weight)``, three dictionaries of batches. A missing label is target 0 with weight 0 in its
+own output, so that one missing label never costs the other (and no NaN reaches a loss). In training the datasets go on for ever,
+epoch after epoch: give ``steps_per_epoch=n_batches(…)`` to ``fit``. The order of epoch *e* is a function of (seed, e) alone,
+computed without a shuffle buffer, so that a run resumed with ``start_epoch=e`` sees what the uninterrupted run saw. Memory is
+bounded by a few batches.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from abaw_tf.data import augment as augmenting
+from abaw_tf.data.balance import balanced_indices, sample_weights
+from abaw_tf.data.sources import ImageSource, TrackSource
+from abaw_tf.data.windows import runs, sliding_windows
+
+OUTPUTS = ("expression", "valence", "arousal", "valence_arousal")
+TARGETS = ("frames", "last")
+MISSING_IMAGE = ("skip", "black")
+
+
+def frames(
+    table,
+    image_size,
+    batch_size=32,
+    outputs=("expression",),
+    training=False,
+    seed=0,
+    start_epoch=0,
+    class_weights=None,
+    class_balanced=False,
+    augmentation=None,
+    missing_image="skip",
+    unreadable=None,
+    name="image",
+):
+    """Single face crops.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``trial, frame, path, expression, valence, arousal``, as from ``AffWild2.frame_table``; columns of absent outputs may lack.
+    image_size : int
+        Height and width of the images.
+    batch_size : int
+        Frames per batch; the last batch of an epoch may be smaller.
+    outputs : sequence of str
+        Targets wanted, of ``expression``, ``valence``, ``arousal`` and ``valence_arousal`` (both, shape (2,), one weight).
+    training : bool
+        Shuffle, augment, repeat. Otherwise one pass in the table's order.
+    seed, start_epoch : int
+        Decide order and augmentation; epochs are numbered from 0.
+    class_weights : array, shape (n_classes,), optional
+        Factor of the weight of ``expression``.
+    class_balanced : bool
+        In training, draw the classes in turn (Do et al. 2020, §II-B) instead of every frame once.
+    augmentation : dict, optional
+        Arguments of :func:`abaw_tf.data.augment.augment`; ``None`` for none. Only in training.
+    missing_image : {"skip", "black"}
+        Leave frames without a crop out, or show a black image.
+    unreadable : dict, optional
+        Gets ``{path: message}`` of images that cannot be decoded, whose weights are then 0. Without it such an image is an error
+        that names the file.
+    name : str
+        Key of the images among the inputs.
+
+    Returns
+    -------
+    tf.data.Dataset
+        ``({name: uint8 (b, size, size, 3)}, {output: (b,) or (b, 2)}, {output: float32 (b,)})``; expression int32, others float32.
+
+    Raises
+    ------
+    ValueError
+        No frame is left, an unknown output, or a label out of range.
+    """
+    table = usable(table, missing_image)
+    return batches(
+        {name: ImageSource(table["path"], image_size, unreadable)},
+        table,
+        batch_size,
+        outputs,
+        training=training,
+        seed=seed,
+        start_epoch=start_epoch,
+        class_weights=class_weights,
+        class_balanced=class_balanced,
+        augmentation=augmentation,
+    )
+
+
+def image_windows(
+    table,
+    image_size,
+    size,
+    stride,
+    batch_size=8,
+    outputs=("expression",),
+    target="frames",
+    training=False,
+    seed=0,
+    start_epoch=0,
+    class_weights=None,
+    augmentation=None,
+    missing_image="black",
+    unreadable=None,
+    tail="last",
+    across_gaps=False,
+    name="image",
+):
+    """Blocks (``stride=size``) or overlapping windows of face crops; parameters as in `frames`, and:
+
+    Parameters
+    ----------
+    size, stride : int
+        Frames per window, and frames from one start to the next.
+    target : {"frames", "last"}
+        One target per frame; or windows that end with every `stride`-th frame of a run and have that frame's target (causal blocks,
+        Do et al. 2020). Those that begin before the run are padded in front by repeating its first frame; `tail` is ignored.
+    missing_image : {"black", "skip"}
+        Frames without a crop are black, or do not count as frames of the trial.
+    tail : {"last", "short", "drop"}
+        What becomes of the frames after the last whole window, see :func:`abaw_tf.data.windows.sliding_windows`. A window that is
+        shorter than `size` is padded by repeating its last frame, with weight 0.
+    across_gaps : bool
+        Let windows span holes in the frame numbers.
+
+    Returns
+    -------
+    tf.data.Dataset
+        ``({name: uint8 (b, size, h, w, 3)}, {output: (b, size)}, {output: float32 (b, size)})``; without the axis of time in
+        targets and weights where ``target="last"``.
+    """
+    table = usable(table, missing_image)
+    return batches(
+        {name: ImageSource(table["path"], image_size, unreadable)},
+        table,
+        batch_size,
+        outputs,
+        window_spans(table, size, stride, target, tail, across_gaps),
+        size,
+        target,
+        training=training,
+        seed=seed,
+        start_epoch=start_epoch,
+        class_weights=class_weights,
+        augmentation=augmentation,
+    )
+
+
+def track_windows(
+    stores,
+    table,
+    size,
+    stride,
+    batch_size=32,
+    outputs=("expression",),
+    target="frames",
+    training=False,
+    seed=0,
+    start_epoch=0,
+    class_weights=None,
+    fill="previous",
+    tail="last",
+    across_gaps=False,
+):
+    """Blocks or overlapping windows of stored feature tracks, side by side from several stores.
+
+    Parameters
+    ----------
+    stores : dict of str to FeatureStore
+        One store per model input.
+    table : pandas.DataFrame
+        ``trial, frame`` and the labels of the outputs, every frame a row; no paths needed.
+    fill : {"previous", "zeros"} or dict
+        What stands in for frames without an image, for all stores or by input name.
+    size, stride, target, tail, across_gaps
+        As in `image_windows`.
+    batch_size, outputs, training, seed, start_epoch, class_weights
+        As in `frames`.
+
+    Returns
+    -------
+    tf.data.Dataset
+        ``({name: float32 (b, size, dim)}, {output: (b, size)}, {output: float32 (b, size)})``.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        A store lacks a trial or its track does not fit; see :class:`abaw_tf.data.sources.TrackSource`.
+    """
+    _check_rows(table)
+    fills = fill if isinstance(fill, Mapping) else dict.fromkeys(stores, fill)
+    return batches(
+        {name: TrackSource(store, table, fills[name]) for name, store in stores.items()},
+        table,
+        batch_size,
+        outputs,
+        window_spans(table, size, stride, target, tail, across_gaps),
+        size,
+        target,
+        training=training,
+        seed=seed,
+        start_epoch=start_epoch,
+        class_weights=class_weights,
+    )
+
+
+def batches(
+    sources,
+    table,
+    batch_size=32,
+    outputs=("expression",),
+    spans=None,
+    size=None,
+    target="frames",
+    training=False,
+    seed=0,
+    start_epoch=0,
+    class_weights=None,
+    class_balanced=False,
+    augmentation=None,
+):
+    """What `frames`, `image_windows` and `track_windows` are made of, for any mixture of inputs.
+
+    Parameters
+    ----------
+    sources : dict of str to ImageSource or TrackSource
+        Of the rows of `table`, by input name.
+    table : pandas.DataFrame
+        Labels, one row per frame that counts.
+    spans : array of int, shape (n_windows, 2), optional
+        As from `window_spans`; single frames without it.
+    size : int, optional
+        Frames per window.
+    batch_size, outputs, target, training, seed, start_epoch, class_weights, class_balanced, augmentation
+        As in `frames` and `image_windows`; augmentation concerns images alone.
+
+    Returns
+    -------
+    tf.data.Dataset
+    """
+    _check_rows(table)
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
+    n = len(table) if spans is None else len(spans)
+    order = _Order(n, training, seed, start_epoch, table["expression"] if class_balanced else None)
+    labels = _Labels(table, outputs, class_weights)
+    read, shapes, types = _reader(sources, labels, spans, size, target)
+    k, outputs = len(sources), list(labels.targets)
+
+    def load(epoch, examples):
+        flat = tf.numpy_function(read, [examples], types, stateful=False)
+        flat = [tf.ensure_shape(value, shape) for value, shape in zip(flat, shapes)]
+        inputs = dict(zip(sources, flat))
+        for name, source in sources.items():
+            if not source.is_image:
+                inputs[name] = tf.cast(inputs[name], tf.float32)
+            elif augmentation is not None and training:
+                numbers = augmenting.draws(seed, epoch, examples)
+                inputs[name] = augmenting.augment(inputs[name], numbers, **augmentation)
+        return inputs, dict(zip(outputs, flat[k:])), dict(zip(outputs, flat[k + len(outputs) :]))
+
+    return order.batches(batch_size).map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+
+
+def n_batches(n_examples, batch_size):
+    """Batches per epoch, the last one perhaps smaller."""
+    return -(-n_examples // batch_size)
+
+
+def usable(table, missing_image="skip"):
+    """Rows of a frame table that a pipeline with this policy reads (its frames, in order)."""
+    if missing_image not in MISSING_IMAGE:
+        raise ValueError(f"`missing_image` must be one of {MISSING_IMAGE}. Received: {missing_image!r}")
+    _check_rows(table)
+    if missing_image == "black":
+        return table
+    kept = table[table["path"].notna()]
+    if not len(kept):
+        raise ValueError(
+            f"none of the {len(table)} frames has a face crop; extract the crops, or choose another kind of crop "
+            "(tools/doctor.py shows what is there)"
+        )
+    return kept
+
+
+def labelled(table, outputs):
+    """Mask of the rows of a frame table that have a label for at least one of `outputs`."""
+    labels = _Labels(table, outputs, None)
+    return np.any([weights > 0 for weights in labels.weights.values()], axis=0)
+
+
+def window_spans(table, size, stride, target="frames", tail="last", across_gaps=False):
+    """Start and stop row of every window of a frame table whose rows are sorted by trial and frame; (n_windows, 2) int64.
+
+    Parameters and padding as in `image_windows`; a span is what is left of a window without its padding.
+
+    Raises
+    ------
+    ValueError
+        No trial is long enough, or `size`, `stride`, `tail` or `target` is wrong.
+    """
+    if target not in TARGETS:
+        raise ValueError(f"`target` must be one of {TARGETS}. Received: {target!r}")
+    trials, frame_numbers = table["trial"].to_numpy(dtype=object), table["frame"].to_numpy()
+    starts = np.flatnonzero(np.append(True, trials[1:] != trials[:-1]))
+    spans = []
+    for start, stop in zip(starts, np.append(starts[1:], len(table))):
+        numbers, n = frame_numbers[start:stop], int(stop - start)
+        if target == "frames":
+            spans.append(start + sliding_windows(n, size, stride, tail, numbers, across_gaps))
+            continue
+        for first, end in [(0, n)] if across_gaps else runs(numbers).tolist():
+            last = np.arange(first, end, stride)
+            spans.append(start + np.stack([np.maximum(first, last + 1 - size), last + 1], axis=1))
+    spans = np.concatenate(spans)
+    if not len(spans):
+        raise ValueError(f"no trial is long enough for a window. Received: size={size}, tail={tail!r}")
+    return spans
+
+
+class _Labels:
+    """Targets and weights of every row, by output."""
+
+    def __init__(self, table, outputs, class_weights):
+        self.targets, self.weights = {}, {}
+        for output in outputs:
+            if output not in OUTPUTS:
+                raise ValueError(f"outputs must be of {', '.join(OUTPUTS)}. Received: {output!r}")
+            columns = output.split("_")
+            lacking = [column for column in columns if column not in table]
+            if lacking:
+                raise ValueError(f"the frame table lacks the column {lacking[0]!r}. Received: {list(table.columns)}")
+            values = table[columns].to_numpy()
+            known = ~np.isnan(values).any(axis=1) if output != "expression" else values[:, 0] >= 0
+            values = np.where(known[:, None], values, 0)
+            if output == "expression":
+                values = values.astype(np.int32)
+                weights = np.ones(values.max() + 1) if class_weights is None else class_weights
+                self.weights[output] = sample_weights(np.where(known, values[:, 0], -1), weights)
+            else:
+                self.weights[output] = known.astype(np.float32)
+                values = values.astype(np.float32)
+            self.targets[output] = values if len(columns) > 1 else values[:, 0]
+
+
+class _Order:
+    """Which examples an epoch visits, and when."""
+
+    def __init__(self, n, training, seed, start_epoch, balance_labels=None):
+        self.n, self.training, self.seed, self.start_epoch = n, training, int(seed), int(start_epoch)
+        self.labels = None if balance_labels is None else np.asarray(balance_labels)
+
+    def batches(self, batch_size):
+        """Dataset of (epoch, examples (b,)), both int64."""
+        if not self.training:
+            return self._batched(tf.data.Dataset.range(self.n), tf.constant(0, tf.int64), batch_size)
+        epochs = tf.data.Dataset.range(self.start_epoch, np.iinfo(np.int64).max)
+        return epochs.flat_map(lambda epoch: self._batched(self._examples(epoch), epoch, batch_size))
+
+    def _examples(self, epoch):
+        if self.labels is None:
+            seed = tf.stack([tf.constant(self.seed, tf.int64), epoch])
+            last = tf.constant(self.n - 1, tf.int64)
+            shuffle = tf.random.experimental.index_shuffle
+            return tf.data.Dataset.range(self.n).map(lambda example: shuffle(example, seed=seed, max_index=last))
+
+        def draw(number):
+            return balanced_indices(self.labels, seed=(self.seed, int(number)))
+
+        return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(tf.numpy_function(draw, [epoch], tf.int64), (None,)))
+
+    @staticmethod
+    def _batched(examples, epoch, batch_size):
+        return examples.batch(batch_size).map(lambda batch: (epoch, batch))
+
+
+def _reader(sources, labels, spans, size, target):
+    """A function from examples (b,) to a list of arrays (inputs, targets, weights), and the shapes and types of these."""
+    targets, weights = list(labels.targets.values()), list(labels.weights.values())
+    offsets = np.arange(size or 1)
+
+    def rows_of(examples):
+        if spans is None:
+            return examples, np.ones(len(examples), bool)
+        starts, stops = spans[examples].T
+        if target == "frames":
+            return np.minimum(starts[:, None] + offsets, stops[:, None] - 1), offsets < (stops - starts)[:, None]
+        rows = np.maximum(stops[:, None] - size + offsets, starts[:, None])
+        return rows, np.ones(rows.shape, bool)
+
+    def read(examples):
+        rows, counted = rows_of(examples)
+        inputs = []
+        for source in sources.values():
+            values, valid = source.read(rows)
+            inputs.append(values)
+            counted = counted & valid
+        if spans is not None and target == "last":
+            rows, counted = rows[:, -1], counted[:, -1]
+        return [*inputs, *(t[rows] for t in targets), *(w[rows] * counted for w in weights)]
+
+    time = () if spans is None else (size,)
+    label_time = time if target == "frames" else ()
+    shapes = [(None, *time, *source.shape) for source in sources.values()]
+    shapes += [(None, *label_time, *t.shape[1:]) for t in targets] + [(None, *label_time)] * len(weights)
+    types = [source.dtype for source in sources.values()] + [t.dtype for t in targets] + [np.float32] * len(weights)
+    return read, shapes, [tf.as_dtype(dtype) for dtype in types]
+
+
+def _check_rows(table):
+    if not len(table):
+        raise ValueError("the frame table is empty: there is nothing to read")

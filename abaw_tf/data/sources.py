@@ -1,0 +1,123 @@
+"""Where the inputs of a batch come from: face crops, or stored feature tracks, read by row of a frame table.
+
+A source reads what a batch needs and nothing more. It knows neither TensorFlow nor the order in which rows are asked for.
+"""
+
+import numpy as np
+
+from abaw_tf.features.images import read_image
+
+
+class ImageSource:
+    """Face crops of the rows of a frame table.
+
+    Parameters
+    ----------
+    paths : sequence of str or None
+        Image of each row; a row with None is black.
+    size : int
+        Height and width to which images are resized.
+    unreadable : dict, optional
+        Without it an unreadable image is an error. With it such an image is black, its row is invalid, and the dictionary gets
+        ``{path: message}``.
+    """
+
+    dtype = np.uint8
+    is_image = True
+
+    def __init__(self, paths, size, unreadable=None):
+        if size < 1:
+            raise ValueError(f"image size must be positive. Received: {size}")
+        self.paths, self.size, self.unreadable = np.asarray(paths, dtype=object), int(size), unreadable
+        self.shape = (self.size, self.size, 3)
+
+    def read(self, rows):
+        """Return the images of `rows` (any shape) as uint8 RGB (*rows.shape, size, size, 3), and which are valid."""
+        images = np.zeros((rows.size, *self.shape), np.uint8)
+        valid = np.ones(rows.size, bool)
+        for i, path in enumerate(self.paths[rows.ravel()]):
+            if path is None:
+                continue
+            try:
+                images[i] = read_image(path, self.shape[:2])
+            except (ValueError, OSError) as error:
+                message = str(error) if str(path) in str(error) else f"{path}: {error}"
+                if self.unreadable is None:
+                    raise ValueError(f"{message} (tools/doctor.py lists all damaged files)") from error
+                self.unreadable[str(path)] = message
+                valid[i] = False
+        return images.reshape(*rows.shape, *self.shape), valid.reshape(rows.shape)
+
+
+class TrackSource:
+    """Rows of memory-mapped feature tracks, which are opened when first needed and never loaded whole.
+
+    Parameters
+    ----------
+    store : FeatureStore
+        Or any object whose ``read(trial)`` returns a `FeatureTrack`.
+    table : pandas.DataFrame
+        Columns ``trial`` and ``frame`` of each row.
+    fill : {"previous", "zeros"}
+        What stands in for frames without an image.
+
+    Raises
+    ------
+    FileNotFoundError
+        The store lacks a trial of the table.
+    ValueError
+        A track is shorter than its trial, dimensions differ, or ``fill="previous"`` meets a trial without any image.
+    """
+
+    is_image = False
+
+    def __init__(self, store, table, fill="previous"):
+        names, self._trial = np.unique(table["trial"].to_numpy(dtype=object).astype(str), return_inverse=True)
+        frames = table["frame"].to_numpy()
+        self._row = np.empty(len(frames), np.int64)
+        self._values = []
+        order = np.argsort(self._trial, kind="stable")
+        ends = np.cumsum(np.bincount(self._trial, minlength=len(names)))
+        for name, rows in zip(names, np.split(order, ends[:-1])):
+            track = store.read(str(name))
+            last = frames[rows].max()
+            if last >= len(track):
+                raise ValueError(
+                    f"trial {name!r}: its track has {len(track)} frames but frame {last} is wanted; extract its features again"
+                )
+            self._row[rows] = track.source_rows(fill)[frames[rows]]
+            self._values.append(track.values)
+        dims = {values.shape[1] for values in self._values}
+        if len(dims) > 1:
+            raise ValueError(f"all tracks of a store must have one dimension. Received: {sorted(dims)}")
+        # NumPy widens half precision several times more slowly than TensorFlow, so that is left to the pipeline.
+        half = all(values.dtype == np.float16 for values in self._values)
+        self.dtype = np.float16 if half else np.float32
+        self.shape = (dims.pop(),)
+
+    def read(self, rows):
+        """Return the features of `rows` (any shape, each a run of one trial along the last axis), and which are valid."""
+        result = _aligned((*rows.shape, *self.shape), self.dtype)
+        for wanted, out in zip(np.atleast_2d(rows), result.reshape(-1, rows.shape[-1], *self.shape)):
+            if rows.ndim == 1:  # single frames of any trials
+                for i, row in enumerate(wanted):
+                    self._copy(self._values[self._trial[row]], self._row[row : row + 1], out[i : i + 1])
+            else:
+                self._copy(self._values[self._trial[wanted[0]]], self._row[wanted], out)
+        return result, np.ones(rows.shape, bool)
+
+    @staticmethod
+    def _copy(values, source, out):
+        if source[0] >= 0 and (np.diff(source) == 1).all():
+            out[:] = values[source[0] : source[0] + len(source)]
+        else:
+            out[:] = values[np.maximum(source, 0)]
+            out[source < 0] = 0
+
+
+def _aligned(shape, dtype):
+    """Uninitialised array at a multiple of 64 bytes, which TensorFlow takes over without copying."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.empty(size + 64, np.uint8)
+    offset = -raw.ctypes.data % 64
+    return raw[offset : offset + size].view(dtype).reshape(shape)

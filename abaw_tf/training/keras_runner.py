@@ -1,0 +1,203 @@
+"""Training and prediction of recipes that are Keras models."""
+
+import contextlib
+import hashlib
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from abaw_tf.data import pipelines
+from abaw_tf.data.balance import class_counts, log_class_weights, thin
+from abaw_tf.data.sources import ImageSource, TrackSource
+from abaw_tf.data.windows import stitch_frames
+from abaw_tf.features.extractors import weights_hash
+from abaw_tf.training.callbacks import Recorder, Replayable, Reseed, replacing_model
+from abaw_tf.training.needs import Images
+from abaw_tf.training.run import RunError
+from abaw_tf.training.tracks import open_store
+
+STRATEGIES = ("default", "mirrored")
+
+
+def fit(run, dataset, train_table, validation_table, stores, strategy, progress):
+    """Train the run's model to its end, from its checkpoint if there is one; return entries for the run card."""
+    recipe, unreadable = run.recipe, {}
+    stores = _open_stores(recipe, dataset, (train_table, validation_table), stores, progress)
+    train_table, class_weights, counts = _balanced(recipe, _usable(recipe, train_table))
+    validation_table = _usable(recipe, validation_table)
+    if recipe.windows() is None:
+        validation_table = _labelled(recipe, validation_table, "validation")
+    recorder = Recorder(run, _fingerprint(train_table, validation_table))
+    model = _compiled(recipe, strategy)
+    start_epoch = recorder.restore(model)
+    schedules = recipe.callbacks()
+    for schedule in schedules:
+        schedule.set_model(model)
+        if start_epoch and isinstance(schedule, Replayable):
+            schedule.replay(recorder.history)
+    training = _Feed(recipe, train_table, stores, unreadable, class_weights)
+    if not recorder.done:
+        model.fit(
+            training.dataset(training=True, start_epoch=start_epoch),
+            steps_per_epoch=pipelines.n_batches(training.n_examples, recipe.batch_size),
+            validation_data=_Feed(recipe, validation_table, stores, unreadable).dataset(),
+            initial_epoch=start_epoch,
+            epochs=recipe.epochs,
+            shuffle=False,  # the pipeline has shuffled
+            callbacks=[Reseed(recipe.seed), *schedules, recorder],
+            verbose=(1 if sys.stdout.isatty() else 2) if progress else 0,
+        )
+    if recorder.best_epoch is None:
+        raise RunError(f"{run.folder}: `{recipe.monitor}` was never a finite number; see {run.history_path.name}")
+    best = run.load_model()
+    with replacing_model(run.model_path) as path:
+        best.save(path)  # loaded without its optimiser, whose state is two thirds of the file
+    return {
+        "epochs": len(recorder.history),
+        "best_epoch": recorder.best_epoch,
+        "best_value": recorder.history[recorder.best_epoch][recipe.monitor],
+        "seconds": round(recorder.seconds, 1),
+        "parameters": int(best.count_params()),
+        "weights_hash": weights_hash(best),
+        "training_examples": training.n_examples,
+        "training_frames": {name: int(n) for name, n in zip(recipe.classes, counts)},
+        "class_weights": None if class_weights is None else [round(float(w), 4) for w in class_weights],
+        "unreadable_images": list(unreadable.values()),
+    }
+
+
+def predict(run, dataset, table, stores, progress):
+    """Outputs of the trained model for the frames that it can see.
+
+    Returns
+    -------
+    rows : pandas.DataFrame
+        Their rows of the frame table.
+    outputs : dict of str to numpy.ndarray
+        One row per row of `rows`.
+    """
+    recipe, unreadable = run.recipe, {}
+    stores = _open_stores(recipe, dataset, (table,), stores, progress)
+    table = _usable(recipe, table)
+    feed = _Feed(recipe, table, stores, unreadable, every_frame=True)
+    model = run.load_model()
+    _without_xla_on_cpu(model)
+    verbose = (1 if sys.stdout.isatty() else 2) if progress else 0
+    outputs = model.predict(feed.dataset().map(lambda inputs, targets, weights: inputs), verbose=verbose)
+    windows = recipe.windows()
+    if windows is not None and windows.target == "frames":
+        outputs = {name: stitch_frames(feed.spans, values, len(table)) for name, values in outputs.items()}
+    seen = np.ones(len(table), bool)
+    if windows is None:
+        seen &= ~table["path"].isin(unreadable).to_numpy()
+    for values in outputs.values():
+        seen &= np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    return table[seen], {name: values[seen] for name, values in outputs.items()}, list(unreadable.values())
+
+
+class _Feed:
+    """The pipeline of one frame table."""
+
+    def __init__(self, recipe, table, stores, unreadable, class_weights=None, every_frame=False):
+        self.recipe, self.table, self.class_weights = recipe, table, class_weights
+        self.spans, windows = None, recipe.windows()
+        if windows is not None:
+            stride = 1 if every_frame and windows.target == "last" else windows.stride
+            tail = "last" if every_frame and windows.tail == "drop" else windows.tail
+            self.spans = pipelines.window_spans(table, windows.size, stride, windows.target, tail, windows.across_gaps)
+        self.sources = {
+            name: ImageSource(table["path"], need.size, unreadable)
+            if isinstance(need, Images)
+            else TrackSource(stores[name], table, need.fill)
+            for name, need in recipe.inputs().items()
+        }
+        self.n_examples = len(table) if self.spans is None else len(self.spans)
+
+    def dataset(self, training=False, start_epoch=0):
+        recipe, windows, augmentation = self.recipe, self.recipe.windows(), self.recipe.augmentation()
+        return pipelines.batches(
+            self.sources,
+            self.table,
+            recipe.batch_size,
+            recipe.outputs(),
+            self.spans,
+            None if windows is None else windows.size,
+            "frames" if windows is None else windows.target,
+            training=training,
+            seed=recipe.seed,
+            start_epoch=start_epoch,
+            class_weights=self.class_weights,
+            class_balanced=training and recipe.balance().class_balanced,
+            augmentation=None if augmentation is None else vars(augmentation),
+        )
+
+
+def _open_stores(recipe, dataset, tables, stores, progress):
+    trials = sorted({trial for table in tables for trial in table["trial"].unique()})
+    needs = {name: need for name, need in recipe.inputs().items() if not isinstance(need, Images)}
+    return {name: open_store(need, dataset, trials, stores, progress) for name, need in needs.items()}
+
+
+def _usable(recipe, table):
+    """Frames that count: those with a crop where single crops are looked at, all of them otherwise."""
+    single_images = recipe.windows() is None and any(isinstance(need, Images) for need in recipe.inputs().values())
+    return pipelines.usable(table, "skip" if single_images else "black")
+
+
+def _labelled(recipe, table, split):
+    labelled = pipelines.labelled(table, recipe.outputs())
+    if not labelled.any():
+        raise RunError(
+            f"no frame of the {split} split has both a face crop and a label of {', '.join(recipe.outputs())}; look at the "
+            f"dataset with tools/doctor.py. Received: {len(table)} frames of {table['trial'].nunique()} trials"
+        )
+    return table[labelled]
+
+
+def _balanced(recipe, table):
+    """Training frames after thinning, the class weights, and the frames per class from which these follow."""
+    balance = recipe.balance()
+    labelled = _labelled(recipe, table, "train")
+    if recipe.windows() is None:
+        table = labelled
+        if balance.every:
+            table = table[thin(table["expression"].to_numpy(), table["trial"].to_numpy(), balance.every)]
+    counts = class_counts(table["expression"].to_numpy(), len(recipe.classes))
+    if balance.log_weight_ratio is None or "expression" not in recipe.outputs():
+        return table, None, counts
+    return table, log_class_weights(counts, balance.log_weight_ratio), counts
+
+
+def _fingerprint(*tables):
+    """Hash of frames and labels; paths do not count, so that a dataset may move."""
+    digest = hashlib.sha256()
+    for table in tables:
+        digest.update("\n".join(table["trial"].unique()).encode())
+        for column in ("frame", "expression", "valence", "arousal"):
+            digest.update(np.ascontiguousarray(table[column].to_numpy()).tobytes())
+    return digest.hexdigest()
+
+
+def _compiled(recipe, strategy):
+    if strategy not in STRATEGIES:
+        raise ValueError(f"`strategy` must be one of {STRATEGIES}. Received: strategy={strategy!r}")
+    keras.utils.set_random_seed(recipe.seed)
+    policy = keras.config.dtype_policy()
+    scope = tf.distribute.MirroredStrategy().scope() if strategy == "mirrored" else contextlib.nullcontext()
+    keras.config.set_dtype_policy(recipe.precision)
+    try:
+        with scope:
+            model = recipe.build()
+            recipe.compile(model)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    _without_xla_on_cpu(model)
+    return model
+
+
+def _without_xla_on_cpu(model):
+    """Left to itself Keras compiles with XLA, which on a CPU costs minutes and gains nothing."""
+    if not tf.config.list_physical_devices("GPU"):
+        model.jit_compile = False

@@ -1,0 +1,79 @@
+"""Which recipes there are: found in the modules of `abaw_tf.models`, and put in an order in which they can be trained."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from abaw_tf.training.fields import RecipeError, unknown
+from abaw_tf.training.recipe import Recipe
+
+
+class _Recipes(Mapping):
+    """Recipe classes by name, one per module of `abaw_tf.models`; a module is imported when its recipe is asked for."""
+
+    @staticmethod
+    def _names() -> list[str]:
+        import abaw_tf.models
+
+        return sorted(module.name for module in pkgutil.iter_modules(abaw_tf.models.__path__))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    def __contains__(self, name) -> bool:
+        return name in self._names()
+
+    def __getitem__(self, name: str) -> type[Recipe]:
+        if name not in self:
+            raise RecipeError(unknown("recipe", name, self))
+        module = importlib.import_module(f"abaw_tf.models.{name}")
+        found = [c for c in vars(module).values() if isinstance(c, type) and issubclass(c, Recipe)]
+        for cls in found:
+            if getattr(cls, "name", None) == name and cls.__module__ == module.__name__:
+                return cls
+        raise RecipeError(f"abaw_tf/models/{name}.py must define one Recipe subclass with `name = {name!r}`")
+
+
+RECIPES = _Recipes()
+
+
+def ordered_recipes(names=None, preset="paper", folder="runs", **changes) -> list[Recipe]:
+    """Recipes in an order in which each finds the runs that it builds on, in ``<folder>/<name>``.
+
+    Parameters
+    ----------
+    names : sequence of str, optional
+        Recipes wanted; those they build on are added. All by default.
+    preset : str
+        Preset of each.
+    folder : path-like
+        Where the runs are, or will be.
+    **changes
+        Fields of every recipe, for example ``seed``.
+
+    Returns
+    -------
+    list of Recipe
+
+    Raises
+    ------
+    RecipeError
+        An unknown recipe, preset or field.
+    """
+    ordered = {}
+
+    def add(name):
+        if name not in ordered:
+            cls = RECIPES[name]
+            for other in cls.runs.values():
+                add(other)
+            found = {field: str(Path(folder) / other) for field, other in cls.runs.items()}
+            ordered[name] = Recipe.from_preset(name, preset, **found, **changes)
+
+    for name in RECIPES if names is None else names:
+        add(name)
+    return list(ordered.values())

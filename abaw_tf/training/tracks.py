@@ -1,0 +1,57 @@
+"""The feature stores that a recipe's tracks come from: given by the caller, or computed with a trained model."""
+
+from pathlib import Path
+
+from abaw_tf.features.store import FeatureStore
+from abaw_tf.training.needs import Images
+from abaw_tf.training.run import Run, RunError
+
+
+def open_store(need, dataset, trials, stores=None, progress=True):
+    """Return the `FeatureStore` behind a `Track`.
+
+    Parameters
+    ----------
+    need : Track
+        What the recipe declares.
+    dataset : AffWild2
+        Where the images are, if the track has to be computed.
+    trials : sequence of str
+        Trials whose tracks are needed.
+    stores : mapping of str to FeatureStore or path, optional
+        Stores by name.
+    progress : bool
+        Show a bar while computing.
+
+    Raises
+    ------
+    RunError
+        No store of that name was given and the recipe names no run, or the run does not fit.
+    ExtractionError
+        Some trials could not be computed.
+    """
+    store = (stores or {}).get(need.store)
+    if store is not None:
+        return store if hasattr(store, "read") else FeatureStore.open(store)
+    if not need.run:
+        raise RunError(
+            f"the recipe needs the feature track `{need.store}`: give its store (stores={{'{need.store}': folder}}), or the run "
+            f"of a trained model that computes it. Received: stores {sorted(stores or {})}"
+        )
+    return extract_with_run(need.run, need.layer, dataset, trials, progress)
+
+
+def extract_with_run(folder, layer, dataset, trials, progress=True):
+    """Compute the output of a layer of a trained model for every crop, or reuse what is there, in ``<run>/features``."""
+    from abaw_tf.features.extract import extract
+    from abaw_tf.features.extractors import KerasExtractor
+
+    run = Run(folder)
+    images = [need for need in run.recipe.inputs().values() if isinstance(need, Images)]
+    if len(run.recipe.inputs()) != 1 or len(images) != 1:
+        raise RunError(f"{run.folder}: only a model of single face crops gives a track. Received: {run.recipe.name}")
+    extractor = KerasExtractor(run.load_model(), layer, name=f"{run.recipe.name}-{layer}")
+    report = extract(
+        dataset, extractor, Path(run.folder) / "features", images[0].kind, trials=trials, progress=progress
+    )
+    return FeatureStore.open(report.folder)
