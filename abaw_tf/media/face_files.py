@@ -139,9 +139,15 @@ def read_face_table(out_root, trial: str) -> pd.DataFrame:
     path = Path(out_root) / "faces" / f"{trial}.csv"
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such table; run extract_faces for trial {trial!r} to its end")
-    return pd.read_csv(
-        path, dtype={"frame": np.int64, "track": np.int64, "detected": bool}, float_precision="round_trip"
-    )
+    return _read_rows(path)
+
+
+def _read_rows(path):
+    # As text first: what pandas' own parser makes of a number can differ from what was written in the last digit.
+    text = pd.read_csv(path, dtype=str, keep_default_na=False)
+    columns = {name: [float(value or "nan") for value in text[name]] for name in COLUMNS if name != "detected"}
+    table = pd.DataFrame({**columns, "detected": text["detected"] == "True"})[COLUMNS]
+    return table.astype({"frame": np.int64, "track": np.int64})
 
 
 def _check(detector, stride, size, quality):
@@ -223,7 +229,7 @@ class _Files:
         _replace(self.journal, b"".join(lines[:keep]) if lines else header)
         if keep < 2:
             return None
-        table = pd.read_csv(self.journal, float_precision="round_trip")
+        table = _read_rows(self.journal)
         faces = table[table["track"] >= 0]
         seen = None
         if len(faces):

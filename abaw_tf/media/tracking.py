@@ -2,15 +2,18 @@
 
 import numpy as np
 
+# How far a head moves while it is not seen, in face sizes per second.
+MAX_SPEED = 1.0
 PERSONS = ("largest", "left", "right")
 
 
 class FaceFollower:
     """Chooses, frame after frame, the face of one person.
 
-    The face is taken that continues the last one: the best overlap (intersection over union at least `min_overlap`); failing that the
-    nearest one, if its centre is no farther than `max_distance` of the last face's size and its size no more than twice or less than half.
-    Where no face does, the person is absent. After `restart_after` seconds of absence the choice is made afresh, and `track` grows by one.
+    The face is taken that continues the last one: the best overlap (intersection over union at least `min_overlap`); failing
+    that the nearest one, if its centre has moved by at most `max_distance` of the last face's size (one size more per second
+    since then) and its size has changed by less than a factor of two. Where no face does, the person is absent. After
+    `restart_after` seconds of absence the choice is made afresh, and `track` grows by one.
 
     Parameters
     ----------
@@ -57,7 +60,7 @@ class FaceFollower:
         """
         face = None
         if self._box is not None:
-            face = self._continuation(faces)
+            face = self._continuation(faces, time - self._seen)
         if face is None and (self._box is None or time - self._seen > self.restart_after):
             face = self._choice(faces, width)
             self.track += face is not None
@@ -69,7 +72,7 @@ class FaceFollower:
         """Continue a pursuit whose last face, at `time`, is known."""
         self._box, self._seen, self.track = np.asarray(box, np.float64), time, track
 
-    def _continuation(self, faces):
+    def _continuation(self, faces, absence):
         if not faces:
             return None
         overlap = [_overlap(face.box, self._box) for face in faces]
@@ -80,7 +83,8 @@ class FaceFollower:
         distance = [np.hypot(*(_centre(face.box) - _centre(self._box))) / size for face in faces]
         near = int(np.argmin(distance))
         same_size = 0.5 <= _size(faces[near].box) / size <= 2.0
-        return faces[near] if distance[near] <= self.max_distance and same_size else None
+        reach = self.max_distance + MAX_SPEED * absence
+        return faces[near] if distance[near] <= reach and same_size else None
 
     def _choice(self, faces, width):
         largest = sorted(faces, key=lambda face: _size(face.box), reverse=True)
