@@ -16,7 +16,8 @@ from abaw_tf.data import annotations
 
 KINDS = ("cropped", "cropped_aligned")
 SIDECARS = ("openface", "openpose", "asr")
-VIDEO_SUFFIXES = (".mp4", ".avi")  # in the order in which one is preferred when both exist
+# In the order in which one is preferred when several exist. Aff-Wild2 has the first two; one's own videos come as any.
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".webm", ".flv")
 MAX_DEPTH = 3
 _VIDEO_FOLDER = re.compile(r"video|batch")
 _BATCH = re.compile(r"batch[ _-]?\d+")
