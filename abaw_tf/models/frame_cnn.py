@@ -101,27 +101,39 @@ class FrameCnnRecipe(KerasRecipe):
     Attributes
     ----------
     weights : str, optional
-        Pretrained trunk (paper: VGGFace2); ``None`` for random weights.
-    image_size, image_kind
-        224×224 aligned crops (paper, code).
+        Pretrained trunk: VGGFace2 (paper); ``None`` for random weights.
+    image_size : int
+        224 pixels (paper, code).
+    image_kind : str
+        Aligned crops (paper, code), or ``"cropped"``.
     preprocessing_version : int
         2: the means that the weights were trained with (our choice: the paper does not say); 1 in the code.
-    units, dropout
-        1024 and .5 (code; the paper gives the dropout).
+    units : int
+        Width of the embedding: 1024 (code).
+    dropout : float
+        .5 (paper, code).
     dropout_layers : int
-        "to the last 2 layers" (paper); 1 in the code.
-    blocks, width
-        Size of the trunk: ResNet-50.
-    learning_rate, weight_decay
-        AdamW, 1e-5 and 1e-5 (code; the paper names AdamW).
+        2: dropout before each of "the last 2 layers" (paper); 1 in the code.
+    blocks : tuple of int
+        Residual blocks per stage: those of ResNet-50 (paper, code).
+    width : int
+        Filters of the first stage: those of ResNet-50 (paper, code).
+    learning_rate : float
+        Of AdamW: 1e-5 (code; the paper names AdamW).
+    weight_decay : float
+        Of AdamW, decoupled: 1e-5 (code).
     amsgrad : bool
         On in the code, not in the paper.
-    rotation, flip, brightness
-        Augmentation: ±40°, mirror, factor .2–1 (paper, code).
+    rotation : float
+        Augmentation: up to 40° to either side (paper, code).
+    flip : bool
+        Augmentation: mirror half of the images (paper, code).
+    brightness : (float, float)
+        Augmentation: factor .2–1 (paper, code).
     thinning : dict
-        Every k-th frame per class and video (paper, code).
-    log_weight_ratio : float
-        r of the class weights max(1, ln(r·N/n)) (paper, eq. 1; code).
+        Keep every k-th frame per class and trial (paper, code).
+    log_weight_ratio : float, optional
+        r of the class weights max(1, ln(r·N/n)), counted after thinning: .34 (paper, eq. 1; code).
     """
 
     name = "frame_cnn"

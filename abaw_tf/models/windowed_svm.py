@@ -7,6 +7,7 @@ D. Dresvyanskiy et al., arXiv 2010.03692, 2020, §III (see `abaw_tf.models.frame
 
 import json
 import math
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -51,7 +52,8 @@ class WindowedSVM(ClassifierMixin, BaseEstimator):
     calibration_folds : int
         Largest number of folds for the temperature of the probabilities; 0: none, the temperature is 1.
     max_iter : int
-        Largest number of solver iterations; -1: no limit.
+        Largest number of solver iterations, after which scikit-learn warns; LIBSVM's own limit (scikit-learn has none: a cubic
+        kernel on features of large norm can run for ever). -1: no limit.
     random_state : int, optional
         Seed of the calibration folds.
 
@@ -89,7 +91,7 @@ class WindowedSVM(ClassifierMixin, BaseEstimator):
         coef0=0.0,
         r=0.47,
         calibration_folds=5,
-        max_iter=-1,
+        max_iter=10_000_000,
         random_state=0,
     ):
         self.C = C
@@ -164,7 +166,8 @@ class WindowedSVM(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         """Most probable class of each window, shape (n_windows,)."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
 
     def save(self, path):
         """Write the fitted estimator to an ``.npz`` file, which holds numbers only: opening it never runs code."""
@@ -192,7 +195,7 @@ class WindowedSVM(ClassifierMixin, BaseEstimator):
                     setattr(estimator, name, content[name])
                 for name in _NUMBERS:
                     setattr(estimator, name, content[name].item())
-        except (KeyError, TypeError, ValueError, EOFError) as error:
+        except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path}: not a saved WindowedSVM; train it again. Received: {error}") from error
         return estimator
 
@@ -268,17 +271,23 @@ class WindowedSvmRecipe(EstimatorRecipe):
     frame_cnn_run : str
         Run folder of a trained frame CNN, whose 1024-d layer ``dense`` gives the embeddings; empty: the caller hands the
         runner a feature store named ``embedding``.
-    C, kernel, degree, gamma
-        Of the SVM: 3, poly, 3, .1 (paper; its degree is the library's default) or 2, poly, 1, .001 (code).
-    r : float, optional
-        Ratio of the class weights: .47 (paper); 0 stands for the code's rule, the largest that leaves Happiness at 1.
+    C : float
+        Cost: 3 (paper), 2 (code).
+    kernel : str
+        ``"poly"`` (paper, code).
+    degree : int
+        3, the library's default (the paper names no other); 1 in the code.
+    gamma : float
+        .1 (paper), .001 (code).
+    r : float or "auto", optional
+        Ratio of the class weights: .47 (paper); ``"auto"`` is the code's rule, the largest that leaves Happiness at 1.
     """
 
     name = "windowed_svm"
     runs: ClassVar = {"frame_cnn_run": "frame_cnn"}
     presets: ClassVar = {
         "paper": {},
-        "published_notebook": {"C": 2.0, "degree": 1, "gamma": 0.001, "r": 0.0},
+        "published_notebook": {"C": 2.0, "degree": 1, "gamma": 0.001, "r": "auto"},
         # The synthetic trials are seconds long, so that windows of 4 s would be too few to learn from.
         "small": {"window_seconds": 1.0, "C": 2.0, "degree": 1, "gamma": 0.01},
     }
@@ -288,7 +297,7 @@ class WindowedSvmRecipe(EstimatorRecipe):
     kernel: str = "poly"
     degree: int = 3
     gamma: float = 0.1
-    r: float | None = 0.47
+    r: float | str | None = 0.47
 
     def track(self):
         return Track("embedding", run=self.frame_cnn_run, layer="dense")
@@ -300,8 +309,7 @@ class WindowedSvmRecipe(EstimatorRecipe):
         return majority_label(labels, windows)
 
     def build(self):
-        r = "auto" if self.r == 0 else self.r
-        return WindowedSVM(self.C, self.kernel, self.degree, self.gamma, r=r, random_state=self.seed)
+        return WindowedSVM(self.C, self.kernel, self.degree, self.gamma, r=self.r, random_state=self.seed)
 
     @staticmethod
     def load(path):

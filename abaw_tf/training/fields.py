@@ -13,8 +13,10 @@ class RecipeError(ValueError):
 def unknown(what: str, received, known) -> str:
     """Text that says what is not known, what was perhaps meant, and what was received."""
     close = difflib.get_close_matches(str(received), list(known), n=1)
-    hint = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(map(str, known))}."
-    return f"unknown {what}: {hint} Received: {received!r}"
+    hint = f"did you mean `{close[0]}`? " if close else ""
+    if not close or len(known) <= 8:
+        hint += f"There are {', '.join(map(str, known))}. "
+    return f"unknown {what}: {hint}Received: {received!r}"
 
 
 def plain(value):

@@ -1,0 +1,239 @@
+"""Pipelines: frames and windows from crops and tracks; order, masks, gaps, damage, memory."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from abaw_tf.data import pipelines
+from abaw_tf.data.sources import TrackSource
+from abaw_tf.features.store import FeatureStore
+
+SIZE = 8
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Two trials of 10 and 7 frames; the grey level of crop i is 10·i (trial a) or 10·i + 5 (trial b); a lacks crops 3 and 4."""
+    folder = tmp_path_factory.mktemp("crops")
+    rows = []
+    for trial, n, offset in (("a", 10, 0), ("b", 7, 5)):
+        for frame in range(n):
+            path = folder / f"{trial}{frame + 1:05d}.jpg"
+            cv2.imwrite(str(path), np.full((16, 16, 3), 10 * frame + offset, np.uint8))
+            absent = trial == "a" and frame in (3, 4)
+            rows.append((trial, frame, None if absent else str(path), frame % 3, frame / 10, -frame / 10))
+    table = pd.DataFrame(rows, columns=["trial", "frame", "path", "expression", "valence", "arousal"])
+    table.loc[1, "expression"] = -1
+    table.loc[2, "valence"] = np.nan
+    table["path"] = table["path"].astype(object).where(table["path"].notna(), None)
+    return table
+
+
+def grey(images):
+    return images.numpy()[..., 0, 0, 0].astype(int)
+
+
+def collect(dataset, n=None):
+    """All batches (or the first n) as one (inputs, targets, weights) of arrays."""
+    batches = list(dataset if n is None else dataset.take(n))
+    return tuple({k: np.concatenate([b[i][k].numpy() for b in batches]) for k in batches[0][i]} for i in range(3))
+
+
+def test_frames_come_in_order_with_targets_and_masks(table):
+    outputs = ("expression", "valence", "valence_arousal")
+    inputs, targets, weights = collect(pipelines.frames(table, SIZE, 4, outputs))
+    kept = table[table["path"].notna()]
+    np.testing.assert_array_equal(
+        inputs["image"][:, 0, 0, 0], 10 * kept["frame"] + np.where(kept["trial"] == "b", 5, 0)
+    )
+    assert inputs["image"].dtype == np.uint8
+    np.testing.assert_array_equal(weights["expression"], kept["expression"] >= 0)
+    np.testing.assert_array_equal(weights["valence"], kept["valence"].notna())
+    np.testing.assert_array_equal(weights["valence_arousal"], kept["valence"].notna())
+    np.testing.assert_array_equal(targets["expression"], kept["expression"].clip(lower=0))
+    assert targets["valence_arousal"].shape == (len(kept), 2)
+    assert np.isfinite(targets["valence"]).all()
+
+
+def test_black_stands_for_missing_crops_if_asked(table):
+    inputs, _, weights = collect(pipelines.frames(table, SIZE, 32, missing_image="black"))
+    assert len(inputs["image"]) == len(table)
+    assert not inputs["image"][3:5].any()
+    assert weights["expression"][3:5].all()
+
+
+def test_class_weights_multiply_the_mask(table):
+    _, targets, weights = collect(pipelines.frames(table, SIZE, 32, class_weights=[1.0, 2.0, 4.0]))
+    expected = np.where(weights["expression"] == 0, 0, np.array([1, 2, 4])[targets["expression"]])
+    np.testing.assert_array_equal(weights["expression"], expected)
+    assert set(expected) == {0, 1, 2, 4}
+
+
+def test_each_epoch_is_another_permutation_and_a_resumed_run_sees_the_same(table):
+    def epochs(start, seed=0):
+        dataset = pipelines.frames(table, SIZE, 4, training=True, seed=seed, start_epoch=start, augmentation={})
+        images = collect(dataset, 3 * pipelines.n_batches(15, 4))[0]["image"]
+        return images.reshape(3, 15, SIZE, SIZE, 3)
+
+    plain = pipelines.frames(table, SIZE, 4, training=True)
+    orders = collect(plain, 8)[0]["image"][:, 0, 0, 0].reshape(2, 15)
+    assert sorted(orders[0]) == sorted(orders[1])
+    assert len(set(orders[0].tolist())) == 15
+    assert (orders[0] != orders[1]).any()
+    first, resumed = epochs(0), epochs(1)
+    np.testing.assert_array_equal(first[1:], resumed[:2])
+    assert (epochs(0, seed=1) != first).any()
+
+
+def test_augmentation_belongs_to_training(table):
+    still, training = (
+        collect(pipelines.frames(table, SIZE, 4, training=t, augmentation={"brightness": (0.5, 0.5)}), 1)[0]["image"]
+        for t in (False, True)
+    )
+    assert set(still[:, 0, 0, 0].tolist()) == {0, 10, 20, 50}
+    assert training.max() <= 0.5 * 105 + 1
+
+
+def test_classes_take_turns_if_asked(table):
+    dataset = pipelines.frames(table, SIZE, 3, training=True, class_balanced=True)
+    _, targets, weights = collect(dataset, 4)
+    np.testing.assert_array_equal(targets["expression"], np.tile([0, 1, 2], 4))
+    assert weights["expression"].all()
+
+
+def test_image_windows_never_span_a_gap_unless_asked(table):
+    def levels(**options):
+        dataset = pipelines.image_windows(table, SIZE, 4, 4, missing_image="skip", **options)
+        inputs, _, weights = collect(dataset)
+        return inputs["image"][:, :, 0, 0, 0].tolist(), weights["expression"].tolist()
+
+    windows, weights = levels(tail="short")
+    assert windows == [[0, 10, 20, 20], [50, 60, 70, 80], [90, 90, 90, 90], [5, 15, 25, 35], [45, 55, 65, 65]]
+    assert weights[0] == [1, 0, 1, 0]  # frame 1 has no label, the last place is padding
+    assert weights[2] == [1, 0, 0, 0]
+    windows, _ = levels(across_gaps=True, tail="drop")
+    assert windows == [[0, 10, 20, 50], [60, 70, 80, 90], [5, 15, 25, 35]]
+
+
+def test_causal_blocks_end_with_their_frame_and_repeat_the_first(table):
+    dataset = pipelines.image_windows(table, SIZE, 3, 2, target="last", missing_image="skip")
+    inputs, targets, weights = collect(dataset)
+    windows = inputs["image"][:, :, 0, 0, 0].tolist()
+    assert windows[:3] == [[0, 0, 0], [0, 10, 20], [50, 50, 50]]
+    assert targets["expression"].tolist()[:3] == [0, 2, 2]
+    assert weights["expression"].shape == (len(windows),)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Track value of frame i: i (trial a, frames 0, 3 and 4 missing) or 100 + i (trial b), in three columns ·1, ·2, ·3."""
+    store = FeatureStore(tmp_path_factory.mktemp("tracks"), "numbers", {"kind": "test"}, "0" * 64)
+    for trial, n, offset in (("a", 10, 0), ("b", 7, 100)):
+        values = (np.arange(n) + offset)[:, None] * np.float32([1, 2, 3])
+        store.write(trial, values, np.isin(np.arange(n), [0, 3, 4]) & (trial == "a"))
+    return store
+
+
+def test_track_windows_read_floats_and_fill_holes(table, store):
+    dataset = pipelines.track_windows({"x": store}, table, 5, 5, outputs=("expression", "valence"), tail="last")
+    assert dataset.element_spec[0]["x"].shape == (None, 5, 3)
+    inputs, targets, weights = collect(dataset)
+    assert inputs["x"].dtype == np.float32
+    assert inputs["x"][:, :, 0].tolist() == [
+        [1, 1, 2, 2, 2],
+        [5, 6, 7, 8, 9],
+        [100, 101, 102, 103, 104],
+        [102, 103, 104, 105, 106],
+    ]
+    np.testing.assert_array_equal(inputs["x"][..., 2], 3 * inputs["x"][..., 0])
+    assert targets["expression"][0].tolist() == [0, 0, 2, 0, 1]
+    assert weights["expression"][0].tolist() == [1, 0, 1, 1, 1]
+    assert weights["valence"][0].tolist() == [1, 1, 0, 1, 1]
+
+
+def test_zeros_fill_holes_too_and_stores_lie_side_by_side(table, store):
+    dataset = pipelines.track_windows({"x": store, "y": store}, table, 5, 5, fill={"x": "zeros", "y": "previous"})
+    inputs = collect(dataset)[0]
+    assert inputs["x"][0, :, 0].tolist() == [0, 1, 2, 0, 0]
+    assert inputs["y"][0, :, 0].tolist() == [1, 1, 2, 2, 2]
+
+
+def test_single_frames_can_be_read_from_tracks(table, store):
+    inputs, _, _ = collect(pipelines.batches({"x": TrackSource(store, table)}, table, 4))
+    assert inputs["x"][:, 0].tolist() == [1, 1, 2, 2, 2, 5, 6, 7, 8, 9, *range(100, 107)]
+
+
+def test_a_track_that_does_not_fit_its_trial_is_named(table, store):
+    longer = pd.concat([table, table.tail(1).assign(frame=7)])
+    with pytest.raises(ValueError, match="'b': its track has 7 frames but frame 7"):
+        pipelines.track_windows({"x": store}, longer, 5, 5)
+    with pytest.raises(FileNotFoundError, match="c"):
+        pipelines.track_windows({"x": store}, table.assign(trial="c"), 5, 5)
+
+
+@pytest.fixture
+def damaged(table, tmp_path):
+    path = tmp_path / "00001.jpg"
+    rng = np.random.default_rng(0)
+    cv2.imwrite(str(path), rng.integers(0, 256, (64, 64, 3)).astype(np.uint8))
+    path.write_bytes(path.read_bytes()[:900])
+    table = table.copy()
+    table.loc[5, "path"] = str(path)
+    return table, path
+
+
+def test_a_damaged_image_is_an_error_that_names_file_and_remedy(damaged):
+    table, path = damaged
+    with pytest.raises(tf.errors.OpError) as caught:
+        collect(pipelines.frames(table, SIZE))
+    assert str(path) in str(caught.value)
+    assert "tools/doctor.py" in str(caught.value)
+
+
+def test_or_it_is_masked_and_noted(damaged):
+    table, path = damaged
+    noted = {}
+    inputs, _, weights = collect(pipelines.frames(table, SIZE, unreadable=noted))
+    assert list(noted) == [str(path)]
+    assert str(path) in noted[str(path)]
+    assert not inputs["image"][3].any()
+    assert weights["expression"][3] == 0
+    assert weights["expression"][[0, 2, 4, 5]].all()
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"outputs": ("emotion",)}, "emotion"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"missing_image": "grey"}, "grey"),
+        ({"image_size": 0}, "positive"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_is_read(table, change, word):
+    arguments = {"image_size": SIZE, **change}
+    with pytest.raises(ValueError, match=word):
+        pipelines.frames(table, **arguments)
+
+
+def test_wrong_tables_are_refused(table):
+    with pytest.raises(ValueError, match="empty"):
+        pipelines.frames(table.iloc[:0], SIZE)
+    with pytest.raises(ValueError, match="none of the 17 frames has a face crop"):
+        pipelines.frames(table.assign(path=None), SIZE)
+    with pytest.raises(ValueError, match="lacks the column 'arousal'"):
+        pipelines.frames(table.drop(columns="arousal"), SIZE, outputs=("valence_arousal",))
+    with pytest.raises(ValueError, match="2"):
+        pipelines.frames(table, SIZE, class_weights=[1.0, 1.0])  # class 2 occurs
+    with pytest.raises(ValueError, match="no trial is long enough"):
+        pipelines.image_windows(table, SIZE, 50, 50, tail="drop")
+    with pytest.raises(ValueError, match="target"):
+        pipelines.image_windows(table, SIZE, 5, 5, target="first")
+
+
+def test_labelled_rows_are_those_with_any_label(table):
+    both = pipelines.labelled(table, ("expression", "valence"))
+    assert both.all()
+    assert np.flatnonzero(~pipelines.labelled(table, ("expression",))).tolist() == [1]

@@ -1,0 +1,77 @@
+"""What every published Keras model must be able to do; a test class per model inherits from `ModelContract`."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+
+def without_xla(model):
+    """Without XLA, whose compilation takes longer than all that is tested here."""
+    model.jit_compile = False
+    return model
+
+
+class ModelContract:
+    """Subclasses give a small model, a batch of inputs by name, and the outputs' shapes without the batch axis."""
+
+    def build(self):
+        raise NotImplementedError
+
+    def inputs(self, n):
+        raise NotImplementedError
+
+    outputs: dict
+
+    @pytest.fixture
+    def model(self):
+        keras.utils.set_random_seed(0)
+        return without_xla(self.build())
+
+    def test_inputs_and_outputs_are_named_and_shaped(self, model):
+        assert set(self.inputs(1)) == {tensor.name for tensor in model.inputs}
+        assert {name: tensor.shape[1:] for name, tensor in model.output.items()} == self.outputs
+
+    def test_layer_names_can_be_saved(self, model):
+        assert not [layer.name for layer in model.layers if "/" in layer.name]
+        assert not [layer for layer in model.layers if isinstance(layer, keras.layers.Lambda)]
+
+    def test_saving_and_loading_keeps_the_outputs(self, model, tmp_path):
+        model.save(tmp_path / "model.keras")
+        loaded = without_xla(keras.saving.load_model(tmp_path / "model.keras"))
+        before, after = model.predict(self.inputs(3), verbose=0), loaded.predict(self.inputs(3), verbose=0)
+        for name in self.outputs:
+            np.testing.assert_allclose(after[name], before[name], atol=1e-6)
+
+    def test_arrays_and_datasets_are_predicted_alike(self, model):
+        x = self.inputs(5)
+        dataset = tf.data.Dataset.from_tensor_slices(x).batch(2)
+        by_array, by_dataset = model.predict(x, verbose=0, batch_size=5), model.predict(dataset, verbose=0)
+        for name, shape in self.outputs.items():
+            assert by_array[name].shape == (5, *shape)
+            np.testing.assert_allclose(by_dataset[name], by_array[name], atol=1e-5)
+
+    def test_mixed_precision_computes_in_half_and_answers_in_float32(self):
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        try:
+            model = without_xla(self.build())
+        finally:
+            keras.config.set_dtype_policy("float32")
+        assert {layer.compute_dtype for layer in model.layers} >= {"bfloat16"}
+        for values in model.predict(self.inputs(2), verbose=0).values():
+            assert values.dtype == np.float32
+            assert np.isfinite(values).all()
+
+    def test_training_changes_every_trainable_weight(self):
+        keras.utils.set_random_seed(0)
+        model = self.build()
+        before = [np.array(v) for v in model.trainable_variables]
+        model.compile(keras.optimizers.SGD(0.1), loss=dict.fromkeys(self.outputs, "mse"), jit_compile=False)
+        targets = {name: np.ones((4, *shape), np.float32) for name, shape in self.outputs.items()}
+        model.fit(self.inputs(4), targets, verbose=0, epochs=2)
+        frozen = [
+            v.path
+            for v, old in zip(model.trainable_variables, before)
+            if np.array_equal(np.array(v), old) and "bias" not in v.path
+        ]
+        assert not frozen
