@@ -138,8 +138,9 @@ def test_benchmark_prints_a_table_and_writes_json(project, tmp_path, capsys):
     table = capsys.readouterr().out
     assert "vggface2_small: extraction / bare network" in table
     content = json.loads(path.read_text())
-    bare, whole, ratio = (entry["value"] for entry in content["results"])
+    bare, whole, ratio, work = (entry["value"] for entry in content["results"])
     assert bare > 0
+    assert 0 < work < 2
     assert ratio == pytest.approx(whole / bare)
     assert content["results"][2]["bar"] == 0.9
     assert content["results"][2]["reached"] == (ratio >= 0.9)
