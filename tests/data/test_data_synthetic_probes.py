@@ -81,10 +81,10 @@ def word_features(dataset, trial, frames, vocabulary):
     """How often each word falls within 1.5 s, nearer words counting more."""
     words = pd.read_csv(dataset.words_path(trial), keep_default_na=False)
     counts = np.zeros((len(frames), len(vocabulary)))
-    middle = (words["start"] + words["end"]) / 2
+    middle, times = (words["start"] + words["end"]) / 2, dataset.times(trial)[frames]
     for word, when in zip(words["word"], middle):
         if word in vocabulary:
-            counts[:, vocabulary[word]] += np.maximum(0, 1 - np.abs(dataset.times(trial)[frames] - when) / 1.5)
+            counts[:, vocabulary[word]] += np.maximum(0, 1 - np.abs(times - when) / 1.5)
     return counts
 
 
@@ -163,7 +163,7 @@ def probe(root, step, edition="abaw2"):
     truth = test_labels["expression"][known].to_numpy()
     classes = np.unique(train_labels["expression"][knows])
     groups = train_labels["trial"].str.replace(r"_(left|right)$", "", regex=True)
-    result, probabilities = {}, []
+    result, probabilities, weights = {}, [], []
     # Predictions of every modality: for the training frames by models that have not seen the subject, for validation by all.
     unseen, curves = ({"valence": [], "arousal": []} for _ in range(2))
 
@@ -180,7 +180,11 @@ def probe(root, step, edition="abaw2"):
 
     for name in FEATURES:
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.02, max_iter=300, class_weight="balanced"))
-        model.fit(train[name][knows], train_labels["expression"][knows])
+        data, values = train[name][knows], train_labels["expression"][knows]
+        folds = GroupKFold(min(4, groups[knows].nunique()))
+        guess = cross_val_predict(model, data, values, groups=groups[knows], cv=folds)
+        weights.append(max(0.02, f1_score(values, guess, average="macro") - 1 / len(classes)))
+        model.fit(data, values)
         probability, prediction = model.predict_proba(test[name][known]), {}
         for target in curves:
             has = train_labels[target].notna()
@@ -193,7 +197,7 @@ def probe(root, step, edition="abaw2"):
         probabilities.append(probability)
         result[name] = score(probability, prediction)
     together = {t: rescaled(unseen[t], train_labels[t].dropna(), curves[t]) for t in curves}
-    result["all"] = score(np.mean(np.log(np.array(probabilities) + 0.02), axis=0), together)
+    result["all"] = score(np.average(np.log(np.array(probabilities) + 0.02), axis=0, weights=weights), together)
     majority = np.full(len(truth), np.bincount(train_labels["expression"][knows]).argmax())
     result["majority"] = {
         "accuracy": accuracy_score(truth, majority),
@@ -206,22 +210,22 @@ def probe(root, step, edition="abaw2"):
 
 @pytest.mark.slow
 def test_every_modality_tells_something_and_together_they_tell_more(tmp_path):
-    root = make_synthetic(tmp_path / "d", n_train=16, n_validation=8, n_test=0, seconds=10.0, seed=0, progress=False)
-    scores = probe(root, step=4)
+    scores = probe(make_synthetic(tmp_path / "d", progress=False), step=4)
     print("\n" + scores.round(3).to_string())
     alone = scores.drop(index=["all", "majority"])
-    assert (alone["macro_f1"] > scores.loc["majority", "macro_f1"] + 0.04).all()
-    assert (alone[["ccc_valence", "ccc_arousal"]] > 0.1).all(axis=None)
+    assert (alone["macro_f1"] > scores.loc["majority", "macro_f1"] + 0.03).all()
+    assert (alone[["ccc_valence", "ccc_arousal"]] > 0.08).all(axis=None)
     assert alone["accuracy"].max() < 0.9
     assert alone[["ccc_valence", "ccc_arousal"]].max(axis=None) < 0.9
-    for column in ("ccc_valence", "ccc_arousal", "macro_f1"):
+    for column in ("accuracy", "macro_f1", "ccc_valence", "ccc_arousal"):
         assert scores.loc["all", column] > alone[column].max(), column
 
 
 def test_faces_and_voices_of_a_few_seconds_tell_something(synthetic_root):
-    scores = probe(synthetic_root, step=3)
+    """Five people, four seconds each, are too few for the weaker modalities."""
+    scores = probe(synthetic_root, step=4)
     print("\n" + scores.round(3).to_string())
-    assert scores.loc["action units", "macro_f1"] > scores.loc["majority", "macro_f1"] + 0.1
+    assert scores.loc["action units", "macro_f1"] > scores.loc["majority", "macro_f1"] + 0.15
     assert scores.loc["face pictures", "macro_f1"] > scores.loc["majority", "macro_f1"] + 0.05
     assert scores.loc["sound", "ccc_arousal"] > 0.1
-    assert scores.loc["all", ["ccc_valence", "ccc_arousal"]].min() > 0.2
+    assert scores.loc["all", "macro_f1"] > scores.loc["majority", "macro_f1"] + 0.15

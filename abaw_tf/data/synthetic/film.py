@@ -13,12 +13,9 @@ from abaw_tf.data.synthetic.plan import Video
 from abaw_tf.data.synthetic.scene import Actor, Stage
 from abaw_tf.data.synthetic.sidecars import OpenFace, write_openpose, write_words
 from abaw_tf.data.synthetic.subject import make_subject
+from abaw_tf.media.align import align
 from abaw_tf.media.video_writer import write_video
 
-# Where eyes, nose tip and corners of the mouth lie in an aligned crop of 112 x 112 pixels (ArcFace's template).
-TEMPLATE = np.array(
-    [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
-)
 _QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 92]
 
 
@@ -130,7 +127,7 @@ def shoot(take: Take, root: Path, path: Path, advance) -> None:
 
     audio = sound.mix_down([sound.room(rng, seconds), *voices])
     times = {"times": take.times} if video.variable else {"fps": video.fps}
-    write_video(path, frames(), audio=audio, sample_rate=sound.SAMPLE_RATE, **times)
+    write_video(path, frames(), audio=audio, sample_rate=sound.SAMPLE_RATE, crf=24, **times)
     for trial in files:
         trial.finish()
     write_words(root / "asr" / f"{video.name}.csv", [word for words in spoken for word in words])
@@ -172,7 +169,7 @@ class _Trial:
         five = np.stack([*eyes, pixels[30], pixels[48], pixels[54]]) + self.error[row] * 2 * pose.scale
         name = f"{row + 1:05d}.jpg"
         _save(self.folders[0] / name, _crop(picture, pixels))
-        _save(self.folders[1] / name, _align(picture, five))
+        _save(self.folders[1] / name, align(picture, five))
 
     def finish(self) -> None:
         self.openface.write(self.path)
@@ -185,15 +182,6 @@ def _crop(picture, pixels) -> np.ndarray:
     low = np.maximum(np.floor(low - (margin, 1.6 * margin)).astype(int), 0)
     high = np.minimum(np.ceil(high + margin).astype(int), picture.shape[1::-1])
     return picture[low[1] : high[1], low[0] : high[0]]
-
-
-def _align(picture, five) -> np.ndarray:
-    """The 112 x 112 crop in which `five` landmarks come closest to `TEMPLATE` (least squares similarity)."""
-    a, b = five - five.mean(0), TEMPLATE - TEMPLATE.mean(0)
-    u, v = (a * b).sum() / (a**2).sum(), (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum() / (a**2).sum()
-    linear = np.array([[u, -v], [v, u]])
-    matrix = np.column_stack([linear, TEMPLATE.mean(0) - linear @ five.mean(0)])
-    return cv2.warpAffine(picture, matrix, (112, 112), flags=cv2.INTER_LINEAR)
 
 
 def _save(path, image) -> None:

@@ -13,7 +13,8 @@ _HARMONICS = 28
 def speak(rng, who, performance, words, duration) -> np.ndarray:
     """The voice of `who` saying `words`, float32 samples at `SAMPLE_RATE`.
 
-    Arousal raises pitch, loudness and the upper harmonics; valence widens the melody and shifts the formants up, as a smile does.
+    Arousal raises pitch, loudness and the upper harmonics; valence brightens the timbre, widens the
+    melody and shifts the formants up, as a smile does.
     """
     n = round(duration * SAMPLE_RATE)
     control = np.arange(0, n + _STEP, _STEP) / SAMPLE_RATE
@@ -32,7 +33,7 @@ def speak(rng, who, performance, words, duration) -> np.ndarray:
     jitter = 1 + gaussian_filter1d(rng.normal(0, 0.03, len(control)), 1)
     pitch = who.pitch * 2 ** (0.55 * arousal + 0.08 * valence) * melody * jitter
     loud = gaussian_filter1d(loud, 1.5) * 10 ** (0.42 * arousal)
-    tilt = 1.5 - 0.6 * arousal - 0.30 * valence  # how fast the harmonics fall
+    tilt = 1.5 - 0.4 * arousal - 0.55 * valence  # how fast the harmonics fall
 
     number = np.arange(1, _HARMONICS + 1)
     frequency = number[None, :] * pitch[:, None]
