@@ -28,9 +28,33 @@ def measure_features(arguments):
     )
 
 
+def add_scoring(subparsers):
+    parser = subparsers.add_parser("scoring", help="scores of a million frames, with and without intervals")
+    parser.add_argument("--frames", type=int, default=1_000_000)
+    parser.add_argument("--resamples", type=int, default=1000)
+    parser.set_defaults(measure=measure_scoring)
+
+
+def measure_scoring(arguments):
+    from abaw_tf.benchmarks.scoring import benchmark_scoring
+
+    return benchmark_scoring(arguments.frames, resamples=arguments.resamples)
+
+
+def add_startup(subparsers):
+    parser = subparsers.add_parser("startup", help="importing the package, and help texts")
+    parser.set_defaults(measure=measure_startup)
+
+
+def measure_startup(arguments):
+    from abaw_tf.benchmarks.startup import benchmark_startup
+
+    return benchmark_startup()
+
+
 # One function per subcommand: it adds the parser and sets `measure`, which takes the arguments and returns a list of
 # abaw_tf.benchmarks.results.Result.
-SUBCOMMANDS = (add_features,)
+SUBCOMMANDS = (add_features, add_scoring, add_startup)
 
 
 def main(argv=None) -> int:
