@@ -40,6 +40,7 @@ EXTRAS = {
     "io": ["tensorflow-io[tensorflow]==0.37.1", "numpy<2", "pyarrow>=14,<26", "opencv-python-headless>=4.9,<4.12"],
     "vggface": VGGFACE,
     "notebooks": NOTEBOOKS,
+    "jax": ["jax>=0.4.30"],
     "export": ["onnx>=1.16", "tf2onnx>=1.16"],
     "test": [
         "pytest>=8",
@@ -47,6 +48,7 @@ EXTRAS = {
         "hypothesis>=6.100",
         "nbmake>=1.5",
         "ipykernel>=6.29",
+        "ipywidgets>=8.1",
         "ruff>=0.6",
         "audmetric>=1.2",
         *VGGFACE,

@@ -1,0 +1,38 @@
+"""Models saved under TensorFlow load, predict the same and train under the JAX backend."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from abaw_tf.training import RECIPES, KerasRecipe, Recipe
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason='JAX is not installed: pip install -e ".[jax]"'),
+]
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if issubclass(RECIPES[name], KerasRecipe)])
+def test_jax_backend_agrees_with_tensorflow(name, project, tmp_path):
+    recipe = Recipe.from_preset(name, "small")
+    model = recipe.build()
+    model.save(tmp_path / "model.keras")
+    rng = np.random.default_rng(0)
+    shapes = {key: tuple(value.shape[1:]) for key, value in model.input.items()}
+    inputs = {key: rng.uniform(0, 255, (16, *shape)).astype("float32") for key, shape in shapes.items()}
+    np.savez(tmp_path / "in.npz", **inputs)
+    script = str(project / "tests" / "models" / "jax_reference.py")
+    files = [str(tmp_path / file) for file in ("model.keras", "in.npz", "out.npz")]
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    done = subprocess.run(
+        [sys.executable, script, name, *files], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = np.load(tmp_path / "out.npz")
+    for output, values in model.predict(inputs, verbose=0).items():
+        np.testing.assert_allclose(found[output], values, atol=1e-4)
+    assert found["loss"][-1] < found["loss"][0]

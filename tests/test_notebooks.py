@@ -1,0 +1,31 @@
+"""Every notebook runs from top to bottom and is committed with its outputs, kept small."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+LARGEST = 1_500_000  # bytes
+
+
+def notebooks(project):
+    found = sorted((project / "notebooks").glob("*.ipynb"))
+    assert found, "no notebooks"
+    return found
+
+
+def test_notebooks_are_committed_with_small_outputs_and_without_errors(project):
+    for path in notebooks(project):
+        assert path.stat().st_size < LARGEST, f"{path.name} is too large: clear large outputs"
+        cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+        assert any(cell["outputs"] for cell in cells), f"{path.name} has no outputs: run it before committing"
+        kinds = {output["output_type"] for cell in cells for output in cell["outputs"]}
+        assert "error" not in kinds, f"{path.name} was committed with an error"
+
+
+@pytest.mark.slow
+def test_notebooks_run_from_top_to_bottom(project):
+    command = [sys.executable, "-m", "pytest", "--nbmake", "--nbmake-timeout=180", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run([*command, *map(str, notebooks(project))], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-5000:]
