@@ -335,6 +335,23 @@ def test_other_settings_and_foreign_images_are_not_mixed(tmp_path, square_video)
     assert (foreign / "00001.jpg").exists()
 
 
+def test_the_file_number_is_the_frame_shown(tmp_path, realdata, drawn_number):
+    """A 'face' that is the whole picture: 00001.jpg shows 0, in containers whose headers announce too many frames too."""
+
+    class Everything(SquareDetector):
+        def __call__(self, image):
+            box = np.array([0, 0, image.shape[1], image.shape[0]], float)
+            return [Face(box, 1.0, ARCFACE_TEMPLATE)]
+
+    for name in ("format_FLV_H264_AAC", "format_MKV_VP8_VORBIS"):
+        path = realdata / "video_framecount" / f"{name}.video"
+        extract_faces(path, tmp_path, detector=Everything(), margin=0.0, size=16, progress=False)
+        files = sorted((tmp_path / "cropped" / name).iterdir())
+        assert [file.name for file in files] == [f"{number:05d}.jpg" for number in range(1, 181)]
+        for file in files[::13]:
+            assert drawn_number(cv2.imread(str(file))[:, :, ::-1]) == int(file.stem) - 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -14,46 +14,6 @@ from abaw_tf.media.video import MediaError, MediaWarning
 
 COUNTERS = ["format_MP4_AVC720P_AAC.video", "format_FLV_H264_AAC.video", "format_MKV_VP8_VORBIS.video"]
 
-# The digits 0-9 of OpenCV 4's Hershey "complex" font, 16 x 18 bits, one hex word per row: nothing here comes from the videos.
-DIGITS = [
-    "07e00c30181818181818300c300c300c300c300c300c300c300c1818181818180c3007e0",
-    "0080018007800d8001800180018001800180018001800180018001800180018001800ff0",
-    "0ff018383018300c380c100c0018003800e001c0060008001000100430043e0c23f820f8",
-    "0ff018383018301838181018001801f0003000180008000c100c380c300c301818380ff0",
-    "0020006000e000e0016002600660046008601860106020607ffe006000600060006001f8",
-    "0ff01fc010001000100010003fe0303020180008000c000c100c380c3018301818300fe0",
-    "03f006180c18181818181000308037f03c383818300c300c300c300c181818180c3007e0",
-    "2f043f8c30fc20042008200800100030006000c000c00180018001800180018001800180",
-    "0ff01c38181818181818181818180ff01c381818300c300c300c300c300c38181c380ff0",
-    "07e00c3018181818300c300c300c300c181c1c3c0fec010c001818181818183018600fc0",
-]
-TEMPLATES = np.array([list(f"{int(digit, 16):0288b}") for digit in DIGITS]).astype(float)
-
-
-def drawn_number(image) -> int:
-    """The number that a frame of the counting videos shows, by correlation with the font's digits."""
-    grey = cv2.resize(image, (640, 320), interpolation=cv2.INTER_AREA).min(axis=2)
-    white = (grey >= 225).astype(np.float32)
-    templates = TEMPLATES - TEMPLATES.mean(1, keepdims=True)
-    templates = templates / np.linalg.norm(templates, axis=1, keepdims=True)
-    best = (-1.0, "")
-    # Numbers are centred; one and two digits are drawn larger than three.
-    for n, (left, width, top, bottom) in {
-        1: (192, 256, 25, 297),
-        2: (62, 256, 25, 297),
-        3: (128, 128, 92, 230),
-    }.items():
-        scores, digits = 0.0, ""
-        for k in range(n):
-            cell = white[top:bottom, left + k * width : left + (k + 1) * width]
-            cell = cv2.resize(cell, (16, 18), interpolation=cv2.INTER_AREA).ravel()
-            cell = cell - cell.mean()
-            match = templates @ cell / (np.linalg.norm(cell) + 1e-9)
-            digits += str(match.argmax())
-            scores += match.max()
-        best = max(best, (scores / n, digits))
-    return int(best[1])
-
 
 @pytest.fixture
 def counter(realdata):
@@ -72,7 +32,7 @@ def index_of(image) -> int:
 
 
 @pytest.mark.parametrize("name", COUNTERS)
-def test_index_is_the_number_that_the_frame_shows(counter, name):
+def test_index_is_the_number_that_the_frame_shows(counter, name, drawn_number):
     shown = [(index, drawn_number(image)) for index, _, image in video.read_frames(counter(name))]
     assert shown == [(i, i) for i in range(180)]
 
@@ -81,7 +41,7 @@ def test_index_is_the_number_that_the_frame_shows(counter, name):
 @pytest.mark.parametrize(
     ("start", "stop", "step"), [(0, 5, 1), (97, 104, 1), (3, 180, 44), (170, None, 4), (179, None, 1), (7, 7, 1)]
 )
-def test_start_stop_and_step_select_as_range_does(counter, name, start, stop, step):
+def test_start_stop_and_step_select_as_range_does(counter, name, start, stop, step, drawn_number):
     read = list(video.read_frames(counter(name), start, stop, step))
     expected = list(range(180))[start:stop:step]
     assert [index for index, _, _ in read] == expected
@@ -252,7 +212,7 @@ def test_mp4_without_its_index(tmp_path, grey_steps):
 
 
 @pytest.mark.parametrize("name", COUNTERS)
-def test_video_cut_in_the_middle_gives_what_decodes_and_says_so(tmp_path, counter, name):
+def test_video_cut_in_the_middle_gives_what_decodes_and_says_so(tmp_path, counter, name, drawn_number):
     whole = counter(name).read_bytes()
     cut = tmp_path / name
     cut.write_bytes(whole[: len(whole) // 2])
