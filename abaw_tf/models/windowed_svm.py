@@ -27,7 +27,7 @@ from abaw_tf.training.recipe import EstimatorRecipe
 
 HAPPINESS = 4
 _ARRAYS = ("classes_", "class_weight_", "support_vectors_", "dual_coef_", "intercept_", "n_support_")
-_NUMBERS = ("gamma_", "temperature_", "r_", "n_features_in_")
+_NUMBERS = ("gamma_", "temperature_", "r_", "n_features_in_", "n_iter_")
 _ROWS = 4096  # windows per block of the kernel matrix in prediction
 
 
@@ -65,6 +65,8 @@ class WindowedSVM(ClassifierMixin, BaseEstimator):
     r_, gamma_, temperature_ : float
         Values that were used (``r_`` is NaN without weights).
     n_features_in_ : int
+    n_iter_ : int
+        Solver iterations of the pair of classes that took most.
 
     Notes
     -----
@@ -133,7 +135,7 @@ class WindowedSVM(ClassifierMixin, BaseEstimator):
         self.n_features_in_ = X.shape[1]
         self.classes_, index, counts = np.unique(y, return_inverse=True, return_counts=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"`y` must hold at least two classes. Received: only class {self.classes_[0]}")
+            raise ValueError(f"`y` must hold at least two classes. Received: one class, {self.classes_[0]}")
         self.gamma_ = self._gamma(X)
         self.r_ = self._ratio(counts)
         self.class_weight_ = self._weights(counts)
@@ -145,6 +147,7 @@ class WindowedSVM(ClassifierMixin, BaseEstimator):
         svc = self._fit_svc(X, index, self.class_weight_)
         for name in ("support_vectors_", "dual_coef_", "intercept_", "n_support_"):
             setattr(self, name, np.asarray(getattr(svc, name)))
+        self.n_iter_ = int(np.max(svc.n_iter_))
         return self
 
     def pairwise_margins(self, X):
