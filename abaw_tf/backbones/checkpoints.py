@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from abaw_tf.backbones.hdf5 import LoadReport, load_hdf5_weights, read_hdf5_weights
+from abaw_tf.files import replacing
 
 __all__ = [
     "REGISTRY",
@@ -242,23 +243,19 @@ def _download(entry, target):
         raise ConnectionError(f"{entry.name!r} cannot be downloaded by program: {_by_hand(entry, target)}")
     from tqdm.auto import tqdm
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with urllib.request.urlopen(entry.url, timeout=30) as response, open(partial, "wb") as file:
-            size = int(response.headers.get("Content-Length") or 0)
-            with tqdm(total=size or None, unit="B", unit_scale=True, desc=entry.file) as bar:
-                while block := response.read(1 << 18):
-                    file.write(block)
-                    bar.update(len(block))
-        if size and partial.stat().st_size != size:
-            raise ConnectionError(f"the transfer ended after {partial.stat().st_size} of {size} bytes")
-        _check(partial, entry)
-        os.replace(partial, target)
+        with replacing(target) as partial:
+            with urllib.request.urlopen(entry.url, timeout=30) as response, open(partial, "wb") as file:
+                size = int(response.headers.get("Content-Length") or 0)
+                with tqdm(total=size or None, unit="B", unit_scale=True, desc=entry.file) as bar:
+                    while block := response.read(1 << 18):
+                        file.write(block)
+                        bar.update(len(block))
+            if size and partial.stat().st_size != size:
+                raise ConnectionError(f"the transfer ended after {partial.stat().st_size} of {size} bytes")
+            _check(partial, entry)
     except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
         raise ConnectionError(
             f"downloading {entry.name!r} failed: {_by_hand(entry, target)}. Received: {error}"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
     return target

@@ -4,12 +4,12 @@ The official sentinels (-1 for expression, -5 for valence and arousal) exist onl
 ``-1`` and a missing valence or arousal is ``NaN``. Row *i* (0-based, header excluded) belongs to frame *i*, so no row is ever dropped.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from abaw_tf import labels
+from abaw_tf.files import replacing
 
 
 class AnnotationError(ValueError):
@@ -317,10 +317,5 @@ def _blank(path, line):
 
 
 def _write(path, header, rows):
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         temporary.write_bytes(("\n".join([header, *rows]) + "\n").encode("utf-8"))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

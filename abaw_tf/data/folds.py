@@ -1,11 +1,11 @@
 """Cross-validation folds that never put one person, or one video, on both sides."""
 
 import csv
-import os
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from abaw_tf.files import replacing
 
 SUBJECT_SUFFIXES = ("_left", "_right")
 FOLD_COLUMNS = ("trial", "video", "n_frames", "fold")
@@ -116,13 +116,8 @@ def _deal(table, n_folds, seed):
 
 def write_folds(folds, path):
     """Write a table of folds as CSV (columns ``trial, video, n_frames, fold``), replacing the file as a whole."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         folds[list(FOLD_COLUMNS)].to_csv(temporary, index=False)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_folds(path):
