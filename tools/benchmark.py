@@ -52,9 +52,22 @@ def measure_startup(arguments):
     return benchmark_startup()
 
 
+def add_pipeline(subparsers):
+    parser = subparsers.add_parser("pipeline", help="windows from stored tracks")
+    parser.add_argument("--trials", type=int, default=16, help="tracks of 3000 frames, 2048 features, float16")
+    parser.add_argument("--repeats", type=int, default=5, help="turns; the best one counts")
+    parser.set_defaults(measure=measure_pipeline)
+
+
+def measure_pipeline(arguments):
+    from abaw_tf.benchmarks.pipelines import benchmark_track_windows
+
+    return benchmark_track_windows(arguments.trials, repeats=arguments.repeats)
+
+
 # One function per subcommand: it adds the parser and sets `measure`, which takes the arguments and returns a list of
 # abaw_tf.benchmarks.results.Result.
-SUBCOMMANDS = (add_features, add_scoring, add_startup)
+SUBCOMMANDS = (add_features, add_pipeline, add_scoring, add_startup)
 
 
 def main(argv=None) -> int:

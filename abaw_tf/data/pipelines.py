@@ -256,11 +256,9 @@ def batches(
         flat = tf.numpy_function(read, [examples], types, stateful=False)
         flat = [tf.ensure_shape(value, shape) for value, shape in zip(flat, shapes)]
         inputs = dict(zip(sources, flat))
-        for name, source in sources.items():
-            if not source.is_image:
-                inputs[name] = tf.cast(inputs[name], tf.float32)
-            elif augmentation is not None and training:
-                numbers = augmenting.draws(seed, epoch, examples)
+        if augmentation is not None and training:
+            numbers = augmenting.draws(seed, epoch, examples)
+            for name in (name for name, source in sources.items() if source.is_image):
                 inputs[name] = augmenting.augment(inputs[name], numbers, **augmentation)
         return inputs, dict(zip(outputs, flat[k:])), dict(zip(outputs, flat[k + len(outputs) :]))
 

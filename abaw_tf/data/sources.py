@@ -3,8 +3,12 @@
 A source reads what a batch needs and nothing more. It knows neither TensorFlow nor the order in which rows are asked for.
 """
 
+import sys
+import threading
+
 import numpy as np
 
+from abaw_tf.data.half import widen
 from abaw_tf.features.images import read_image
 
 
@@ -69,6 +73,7 @@ class TrackSource:
         A track is shorter than its trial, dimensions differ, or ``fill="previous"`` meets a trial without any image.
     """
 
+    dtype = np.float32
     is_image = False
 
     def __init__(self, store, table, fill="previous"):
@@ -90,14 +95,12 @@ class TrackSource:
         dims = {values.shape[1] for values in self._values}
         if len(dims) > 1:
             raise ValueError(f"all tracks of a store must have one dimension. Received: {sorted(dims)}")
-        # NumPy widens half precision several times more slowly than TensorFlow, so that is left to the pipeline.
-        half = all(values.dtype == np.float16 for values in self._values)
-        self.dtype = np.float16 if half else np.float32
         self.shape = (dims.pop(),)
+        self._buffers = _Buffers()
 
     def read(self, rows):
-        """Return the features of `rows` (any shape, each a run of one trial along the last axis), and which are valid."""
-        result = _aligned((*rows.shape, *self.shape), self.dtype)
+        """Return the features of `rows` (single rows, or windows of one trial each) as float32, and which are valid."""
+        result = self._buffers.take((*rows.shape, *self.shape))
         for wanted, out in zip(np.atleast_2d(rows), result.reshape(-1, rows.shape[-1], *self.shape)):
             if rows.ndim == 1:  # single frames of any trials
                 for i, row in enumerate(wanted):
@@ -109,15 +112,39 @@ class TrackSource:
     @staticmethod
     def _copy(values, source, out):
         if source[0] >= 0 and (np.diff(source) == 1).all():
-            out[:] = values[source[0] : source[0] + len(source)]
+            chosen = values[source[0] : source[0] + len(source)]
         else:
-            out[:] = values[np.maximum(source, 0)]
-            out[source < 0] = 0
+            chosen = values[np.maximum(source, 0)]
+        if values.dtype == np.float16:
+            widen(chosen, out)
+        else:
+            out[:] = chosen
+        out[source < 0] = 0
 
 
-def _aligned(shape, dtype):
-    """Uninitialised array at a multiple of 64 bytes, which TensorFlow takes over without copying."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = np.empty(size + 64, np.uint8)
-    offset = -raw.ctypes.data % 64
-    return raw[offset : offset + size].view(dtype).reshape(shape)
+class _Buffers:
+    """Float32 arrays at multiples of 64 bytes, which TensorFlow takes over without copying, in memory that is used again.
+
+    Fresh memory for every batch costs as much as filling it: the kernel zeroes each page. A buffer is free again when nobody, TensorFlow
+    included, refers to it.
+    """
+
+    def __init__(self, most=8):
+        self._raw, self._most, self._lock = [], most, threading.Lock()
+
+    def take(self, shape):
+        """Uninitialised array of that shape."""
+        size = int(np.prod(shape)) * 4
+        with self._lock:
+            raw = self._free(size + 64)
+            offset = -raw.ctypes.data % 64
+            return raw[offset : offset + size].view(np.float32).reshape(shape)
+
+    def _free(self, size):
+        for raw in self._raw:
+            # Referred to by the list, by the name `raw` and by the argument of getrefcount.
+            if len(raw) >= size and sys.getrefcount(raw) == 3:
+                return raw
+        raw = np.empty(size, np.uint8)
+        self._raw = [*self._raw[-self._most + 1 :], raw]
+        return raw

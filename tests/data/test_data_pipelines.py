@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from abaw_tf.data import pipelines
+from abaw_tf.data.half import widen
 from abaw_tf.data.sources import TrackSource
 from abaw_tf.features.store import FeatureStore
 
@@ -237,3 +238,19 @@ def test_labelled_rows_are_those_with_any_label(table):
     both = pipelines.labelled(table, ("expression", "valence"))
     assert both.all()
     assert np.flatnonzero(~pipelines.labelled(table, ("expression",))).tolist() == [1]
+
+
+def test_half_precision_is_widened_exactly():
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16).reshape(256, 256)
+    out = np.empty(every.shape, np.float32)
+    widen(every, out)
+    np.testing.assert_array_equal(out, every.astype(np.float32))
+    with pytest.raises(ValueError, match="float64"):
+        widen(np.zeros(3), out[0, :3])
+
+
+def test_memory_is_used_again_only_when_nobody_holds_it(table, store):
+    dataset = pipelines.track_windows({"x": store}, table, 5, 1, batch_size=1)
+    held = [inputs["x"] for inputs, _, _ in dataset]
+    passing = [inputs["x"].numpy()[0, -1, 0] for inputs, _, _ in dataset]
+    assert [x.numpy()[0, -1, 0] for x in held] == passing == [2, 5, 6, 7, 8, 9, 104, 105, 106]
