@@ -97,6 +97,7 @@ def test_a_file_with_its_top_feeds_the_network_without(top):
     assert len(report.loaded) == 106
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "file"),
     [

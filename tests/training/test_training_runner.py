@@ -116,6 +116,7 @@ train(Recipe.from_yaml(sys.argv[1]), AffWild2(sys.argv[2]), sys.argv[3], progres
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_the_uninterrupted_one(dataset, synthetic_root, tmp_path):
     recipe = tiny(epochs=3, patience=3, dropout=0.5)
     recipe.to_yaml(tmp_path / "recipe.yaml")
@@ -167,6 +168,7 @@ def test_other_data_are_refused_in_an_unfinished_runs_folder(dataset, tmp_path):
         train(tiny(), dataset, tmp_path / "run", progress=False)
 
 
+@pytest.mark.slow
 def test_folds_replace_the_official_split(dataset, tmp_path):
     trials = dataset.trials()
     folds = make_folds(trials[trials["split"] != "test"], 3)
@@ -200,6 +202,7 @@ def broken_copy(synthetic_root, tmp_path):
     return shutil.copytree(synthetic_root, tmp_path / "copy")
 
 
+@pytest.mark.slow
 def test_damaged_crops_are_masked_in_training_and_filled_in_prediction(broken_copy, run, tmp_path):
     dataset = AffWild2(broken_copy)
     train_rows = dataset.frame_table("train", "expression").query("expression == 1 and path.notna()")
