@@ -26,6 +26,17 @@ def test_notebooks_are_committed_with_small_outputs_and_without_errors(project):
 
 @pytest.mark.slow
 def test_notebooks_run_from_top_to_bottom(project):
-    command = [sys.executable, "-m", "pytest", "--nbmake", "--nbmake-timeout=180", "-q", "-n", "0", "-p", "no:cacheprovider"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbmake",
+        "--nbmake-timeout=180",
+        "-q",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+    ]
     done = subprocess.run([*command, *map(str, notebooks(project))], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-5000:]
