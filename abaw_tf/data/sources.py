@@ -88,7 +88,7 @@ class TrackSource:
             last = frames[rows].max()
             if last >= len(track):
                 raise ValueError(
-                    f"trial {name!r}: its track has {len(track)} frames but frame {last} is wanted; extract its features again"
+                    f"trial {str(name)!r}: its track has {len(track)} frames but frame {last} is wanted; extract its features again"
                 )
             self._row[rows] = track.source_rows(fill)[frames[rows]]
             self._values.append(track.values)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from abaw_tf import predictions
+from abaw_tf import metrics, predictions
 from abaw_tf.data.folds import video_of
 from abaw_tf.evaluation import evaluate
 from abaw_tf.training.needs import Images
@@ -89,7 +89,7 @@ def train(
     table = _predict(run, dataset, tables[1], stores, progress)
     predictions.write(table, run.predictions_path)
     labels = tables[1].drop(columns="path")
-    run.update_card(status="finished", scores=evaluate(table, labels, bootstrap=0).scores)
+    run.update_card(status="finished", scores=_scores(table, labels))
     for path in (run.folder / "checkpoint").glob("*"):
         path.unlink()
     return run
@@ -161,6 +161,16 @@ def _predict(run, dataset, table, stores, progress):
     )
     lengths = table.groupby("trial")["frame"].size().to_dict()
     return predictions.fill_missing(result, lengths, _times(dataset, lengths), empty="neutral")
+
+
+def _scores(table, labels):
+    """Scores of a prediction table; of a model of valence or of arousal alone, which is half a task, its CCC."""
+    half = {"valence", "arousal"} & set(table.columns)
+    if "expression" in table or len(half) == 2:
+        return evaluate(table, labels, bootstrap=0).scores
+    name = half.pop()
+    both = labels.merge(table, on=["trial", "frame"], suffixes=("_true", ""))
+    return {f"ccc_{name}": metrics.ccc(both[f"{name}_true"].to_numpy(), both[name].to_numpy())}
 
 
 def _normalised(probabilities):
