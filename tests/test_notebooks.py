@@ -31,7 +31,7 @@ def test_notebooks_run_from_top_to_bottom(project):
         "-m",
         "pytest",
         "--nbmake",
-        "--nbmake-timeout=180",
+        "--nbmake-timeout=1200",
         "-q",
         "-n",
         "0",

@@ -51,7 +51,7 @@ def test_any_field_is_a_flag(run_dir):
     recipe = Run(run_dir).recipe
     assert (recipe.preset, recipe.image_size, recipe.epochs, recipe.flip) == ("small", 32, 1, False)
     assert recipe.thinning == {"Neutral": 3}
-    assert recipe.learning_rate == 1e-3  # from the preset
+    assert recipe.learning_rate == 2e-3  # from the preset
 
 
 def test_the_same_command_again_changes_nothing_and_prints_the_scores(tools, run_dir, synthetic_root, capsys):

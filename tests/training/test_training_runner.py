@@ -153,7 +153,7 @@ def test_the_best_epoch_is_kept_and_patience_ends(tmp_path, mode, values, best, 
 
 
 def test_another_recipe_is_refused_in_a_runs_folder(run, dataset):
-    with pytest.raises(RunError, match=r"another recipe.*learning_rate 0\.001 -> 0\.5"):
+    with pytest.raises(RunError, match=r"another recipe.*learning_rate 0\.002 -> 0\.5"):
         train(tiny(learning_rate=0.5), dataset, run.folder, progress=False)
     with pytest.raises(RunError, match="holds a run already"):
         train(tiny(), dataset, run.folder, resume=False, progress=False)
@@ -255,7 +255,7 @@ def test_its_frames_have_the_mean_of_their_windows(svm, run, dataset):
     trial = table["trial"].iloc[0]
     store = extract_with_run(run.folder, "dense", dataset, [trial], progress=False)
     track = store.read(trial).filled()
-    size = seconds_to_frames(1.0, dataset.trials().set_index("trial").loc[trial, "fps"])
+    size = seconds_to_frames(svm.recipe.window_seconds, dataset.trials().set_index("trial").loc[trial, "fps"])
     starts = [s for s in range(0, len(track), round(size / 2)) if s == 0 or s + round(size / 2) < len(track)]
     windows = [(s, min(s + size, len(track))) for s in starts]
     estimator = svm.load_model()
