@@ -13,12 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from abaw_tf.data import augment as augmenting
-from abaw_tf.data.balance import balanced_indices, sample_weights
+from abaw_tf.data.examples import Labels, Order, reader, window_spans
 from abaw_tf.data.sources import ImageSource, TrackSource
-from abaw_tf.data.windows import runs, sliding_windows
 
-OUTPUTS = ("expression", "valence", "arousal", "valence_arousal")
-TARGETS = ("frames", "last")
 MISSING_IMAGE = ("skip", "black")
 
 
@@ -247,9 +244,9 @@ def batches(
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
     n = len(table) if spans is None else len(spans)
-    order = _Order(n, training, seed, start_epoch, table["expression"] if class_balanced else None)
-    labels = _Labels(table, outputs, class_weights)
-    read, shapes, types = _reader(sources, labels, spans, size, target)
+    order = Order(n, training, seed, start_epoch, table["expression"] if class_balanced else None)
+    labels = Labels(table, outputs, class_weights)
+    read, shapes, types = reader(sources, labels, spans, size, target)
     k, outputs = len(sources), list(labels.targets)
 
     def load(epoch, examples):
@@ -288,126 +285,8 @@ def usable(table, missing_image="skip"):
 
 def labelled(table, outputs):
     """Mask of the rows of a frame table that have a label for at least one of `outputs`."""
-    labels = _Labels(table, outputs, None)
+    labels = Labels(table, outputs, None)
     return np.any([weights > 0 for weights in labels.weights.values()], axis=0)
-
-
-def window_spans(table, size, stride, target="frames", tail="last", across_gaps=False):
-    """Start and stop row of every window of a frame table whose rows are sorted by trial and frame; (n_windows, 2) int64.
-
-    Parameters and padding as in `image_windows`; a span is what is left of a window without its padding.
-
-    Raises
-    ------
-    ValueError
-        No trial is long enough, or `size`, `stride`, `tail` or `target` is wrong.
-    """
-    if target not in TARGETS:
-        raise ValueError(f"`target` must be one of {TARGETS}. Received: {target!r}")
-    trials, frame_numbers = table["trial"].to_numpy(dtype=object), table["frame"].to_numpy()
-    starts = np.flatnonzero(np.append(True, trials[1:] != trials[:-1]))
-    spans = []
-    for start, stop in zip(starts, np.append(starts[1:], len(table))):
-        numbers, n = frame_numbers[start:stop], int(stop - start)
-        if target == "frames":
-            spans.append(start + sliding_windows(n, size, stride, tail, numbers, across_gaps))
-            continue
-        for first, end in [(0, n)] if across_gaps else runs(numbers).tolist():
-            last = np.arange(first, end, stride)
-            spans.append(start + np.stack([np.maximum(first, last + 1 - size), last + 1], axis=1))
-    spans = np.concatenate(spans)
-    if not len(spans):
-        raise ValueError(f"no trial is long enough for a window. Received: size={size}, tail={tail!r}")
-    return spans
-
-
-class _Labels:
-    """Targets and weights of every row, by output."""
-
-    def __init__(self, table, outputs, class_weights):
-        self.targets, self.weights = {}, {}
-        for output in outputs:
-            if output not in OUTPUTS:
-                raise ValueError(f"outputs must be of {', '.join(OUTPUTS)}. Received: {output!r}")
-            columns = output.split("_")
-            lacking = [column for column in columns if column not in table]
-            if lacking:
-                raise ValueError(f"the frame table lacks the column {lacking[0]!r}. Received: {list(table.columns)}")
-            values = table[columns].to_numpy()
-            known = ~np.isnan(values).any(axis=1) if output != "expression" else values[:, 0] >= 0
-            values = np.where(known[:, None], values, 0)
-            if output == "expression":
-                values = values.astype(np.int32)
-                weights = np.ones(values.max() + 1) if class_weights is None else class_weights
-                self.weights[output] = sample_weights(np.where(known, values[:, 0], -1), weights)
-            else:
-                self.weights[output] = known.astype(np.float32)
-                values = values.astype(np.float32)
-            self.targets[output] = values if len(columns) > 1 else values[:, 0]
-
-
-class _Order:
-    """Which examples an epoch visits, and when."""
-
-    def __init__(self, n, training, seed, start_epoch, balance_labels=None):
-        self.n, self.training, self.seed, self.start_epoch = n, training, int(seed), int(start_epoch)
-        self.labels = None if balance_labels is None else np.asarray(balance_labels)
-
-    def batches(self, batch_size):
-        """Dataset of (epoch, examples (b,)), both int64."""
-        if not self.training:
-            return self._batched(tf.data.Dataset.range(self.n), tf.constant(0, tf.int64), batch_size)
-        epochs = tf.data.Dataset.range(self.start_epoch, np.iinfo(np.int64).max)
-        return epochs.flat_map(lambda epoch: self._batched(self._examples(epoch), epoch, batch_size))
-
-    def _examples(self, epoch):
-        if self.labels is None:
-            seed = tf.stack([tf.constant(self.seed, tf.int64), epoch])
-            last = tf.constant(self.n - 1, tf.int64)
-            shuffle = tf.random.experimental.index_shuffle
-            return tf.data.Dataset.range(self.n).map(lambda example: shuffle(example, seed=seed, max_index=last))
-
-        def draw(number):
-            return balanced_indices(self.labels, seed=(self.seed, int(number)))
-
-        return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(tf.numpy_function(draw, [epoch], tf.int64), (None,)))
-
-    @staticmethod
-    def _batched(examples, epoch, batch_size):
-        return examples.batch(batch_size).map(lambda batch: (epoch, batch))
-
-
-def _reader(sources, labels, spans, size, target):
-    """A function from examples (b,) to a list of arrays (inputs, targets, weights), and the shapes and types of these."""
-    targets, weights = list(labels.targets.values()), list(labels.weights.values())
-    offsets = np.arange(size or 1)
-
-    def rows_of(examples):
-        if spans is None:
-            return examples, np.ones(len(examples), bool)
-        starts, stops = spans[examples].T
-        if target == "frames":
-            return np.minimum(starts[:, None] + offsets, stops[:, None] - 1), offsets < (stops - starts)[:, None]
-        rows = np.maximum(stops[:, None] - size + offsets, starts[:, None])
-        return rows, np.ones(rows.shape, bool)
-
-    def read(examples):
-        rows, counted = rows_of(examples)
-        inputs = []
-        for source in sources.values():
-            values, valid = source.read(rows)
-            inputs.append(values)
-            counted = counted & valid
-        if spans is not None and target == "last":
-            rows, counted = rows[:, -1], counted[:, -1]
-        return [*inputs, *(t[rows] for t in targets), *(w[rows] * counted for w in weights)]
-
-    time = () if spans is None else (size,)
-    label_time = time if target == "frames" else ()
-    shapes = [(None, *time, *source.shape) for source in sources.values()]
-    shapes += [(None, *label_time, *t.shape[1:]) for t in targets] + [(None, *label_time)] * len(weights)
-    types = [source.dtype for source in sources.values()] + [t.dtype for t in targets] + [np.float32] * len(weights)
-    return read, shapes, [tf.as_dtype(dtype) for dtype in types]
 
 
 def _check_rows(table):

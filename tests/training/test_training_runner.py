@@ -256,7 +256,8 @@ def test_its_frames_have_the_mean_of_their_windows(svm, run, dataset):
     store = extract_with_run(run.folder, "dense", dataset, [trial], progress=False)
     track = store.read(trial).filled()
     size = seconds_to_frames(svm.recipe.window_seconds, dataset.trials().set_index("trial").loc[trial, "fps"])
-    starts = [s for s in range(0, len(track), round(size / 2)) if s == 0 or s + round(size / 2) < len(track)]
+    stride = round(size / 2)
+    starts = [s for s in range(0, len(track), stride) if s == 0 or s - stride + size < len(track)]
     windows = [(s, min(s + size, len(track))) for s in starts]
     estimator = svm.load_model()
     p = estimator.predict_proba(mean_and_std(track, windows))
