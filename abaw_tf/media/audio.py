@@ -1,12 +1,13 @@
 """Sound: read from sound files and from videos, resampled, in step with the picture; written to WAV."""
 
-import os
 from pathlib import Path
 
 import av
 import numpy as np
 import soundfile
 import soxr
+
+from abaw_tf.files import replacing
 
 from .decoding import Findings, decoded, open_stream, seconds, warn
 from .errors import MediaError
@@ -109,13 +110,8 @@ def write_wav(path, samples, sample_rate: int, subtype: str = "PCM_16") -> Path:
         raise ValueError(
             f"samples beyond [-1, 1] would be clipped: scale them, or use subtype='FLOAT'. Received: peak {peak:.3f}"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with replacing(path) as partial:
         soundfile.write(partial, samples, int(sample_rate), subtype=subtype, format="WAV")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

@@ -3,25 +3,12 @@
 import csv
 import json
 import time
-from contextlib import contextmanager
 
 import keras
 import numpy as np
 
 from abaw_tf.files import replacing
 from abaw_tf.training.run import RunError
-
-
-@contextmanager
-def replacing_model(path):
-    """`abaw_tf.files.replacing` for files of which Keras wants to see the suffix (``.keras``, ``.weights.h5``)."""
-    with replacing(path) as part:
-        named = part.with_name(part.name + path.name[path.name.index(".") :])
-        try:
-            yield named
-            named.replace(part)
-        finally:
-            named.unlink(missing_ok=True)
 
 
 class Replayable(keras.callbacks.Callback):
@@ -126,7 +113,7 @@ class Recorder(keras.callbacks.Callback):
         self.history.append({"epoch": epoch, **logs})
         self.seconds += time.perf_counter() - self._began
         if self.best_epoch == epoch:
-            with replacing_model(self.run.model_path) as path:
+            with replacing(self.run.model_path) as path:
                 self.model.save(path)
         self._commit(f"epoch-{epoch:04d}.weights.h5")
         self._write_history()
@@ -134,7 +121,7 @@ class Recorder(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _commit(self, name):
-        with replacing_model(self.folder / name) as path:
+        with replacing(self.folder / name) as path:
             self.model.save_weights(path)
         state = {
             "fingerprint": self.fingerprint,

@@ -13,7 +13,8 @@ from abaw_tf.data.balance import class_counts, log_class_weights, thin
 from abaw_tf.data.sources import ImageSource, TrackSource
 from abaw_tf.data.windows import stitch_frames
 from abaw_tf.features.extractors import weights_hash
-from abaw_tf.training.callbacks import Recorder, Replayable, Reseed, replacing_model
+from abaw_tf.files import replacing
+from abaw_tf.training.callbacks import Recorder, Replayable, Reseed
 from abaw_tf.training.needs import Images
 from abaw_tf.training.run import RunError
 from abaw_tf.training.tracks import open_store
@@ -52,7 +53,7 @@ def fit(run, dataset, train_table, validation_table, stores, strategy, progress)
     if recorder.best_epoch is None:
         raise RunError(f"{run.folder}: `{recipe.monitor}` was never a finite number; see {run.history_path.name}")
     best = run.load_model()
-    with replacing_model(run.model_path) as path:
+    with replacing(run.model_path) as path:
         best.save(path)  # loaded without its optimiser, whose state is two thirds of the file
     return {
         "epochs": len(recorder.history),
