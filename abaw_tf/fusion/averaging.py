@@ -53,9 +53,14 @@ def weighted_average(probabilities, weights=None) -> np.ndarray:
 
 
 def fused_scores(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Sum of `probabilities` (models, frames, classes) times `weights` (models,) or (models, classes), in float64, not scaled."""
-    columns = weights if weights.ndim == 2 else np.repeat(weights[:, None], probabilities.shape[2], axis=1)
-    return np.einsum("mfc,mc->fc", probabilities, columns, dtype=np.float64)
+    """Sum of `probabilities` (models, frames, classes) times `weights` (models,) or (models, classes), in float64, not scaled.
+
+    Added up model by model, so that the result is the same to the last bit wherever it is computed.
+    """
+    total = np.zeros(probabilities.shape[1:])
+    for model, weight in zip(probabilities, weights):
+        total += model * np.asarray(weight, np.float64)
+    return total
 
 
 def align(tables: Mapping[str, pd.DataFrame], missing: str = "error") -> tuple[pd.DataFrame, np.ndarray]:

@@ -1,0 +1,1 @@
+"""Experiments on real material whose tables and pictures stand in the documentation."""
