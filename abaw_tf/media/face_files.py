@@ -1,7 +1,6 @@
 """The faces of a video as image files in Aff-Wild2's layout, with a table of where they were."""
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -9,6 +8,8 @@ import cv2
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
+
+from abaw_tf.files import replacing
 
 from .align import TEMPLATE_SIZE, align, crop
 from .tracking import FaceFollower
@@ -130,7 +131,7 @@ def extract_faces(
                 settle()
         if pending:
             settle()
-    os.replace(files.journal, files.table)
+    files.journal.replace(files.table)
     return read_face_table(out_root, trial)
 
 
@@ -265,7 +266,5 @@ class _Files:
 
 
 def _replace(path, data: bytes) -> None:
-    """Write a file under another name, then rename it: it is never seen half written."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        partial.write_bytes(data)

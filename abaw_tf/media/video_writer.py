@@ -2,13 +2,14 @@
 
 import contextlib
 import itertools
-import os
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+
+from abaw_tf.files import replacing
 
 from .errors import MediaError
 
@@ -91,33 +92,26 @@ def write_video(
             f"width and height must be even (4:2:0 colour); crop or pad by one. Received: {width}x{height}"
         )
     options = MUXER_OPTIONS.get(path.suffix.lower(), {"fflags": "+bitexact"})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last because it decides the container; the process number keeps two writers apart.
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    try:
-        with _refusals(path), av.open(str(partial), "w", options=options) as container:
-            stream = _video_stream(container, picture_codec, times, fps, width, height, crf)
-            sound = _Sound(container, audio, sample_rate, sound_codec)
-            count = 0
-            for count, image in enumerate(itertools.chain([first], frames), 1):
-                _check_frame(image, first.shape, count - 1)
-                if times is not None and count > len(times):
-                    raise ValueError(f"one time per frame: more frames than times. Received: {len(times)} times")
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-                if times is None:
-                    frame.pts, frame.time_base, time = count - 1, 1 / stream.codec_context.framerate, (count - 1) / fps
-                else:
-                    time = times[count - 1]
-                    frame.pts, frame.time_base = round(time * CLOCK), Fraction(1, CLOCK)
-                sound.until(time)
-                container.mux(stream.encode(frame))
-            if times is not None and count < len(times):
-                raise ValueError(f"one time per frame. Received: {count} frames and {len(times)} times")
-            container.mux(stream.encode(None))
-            sound.finish()
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as partial, _refusals(path), av.open(str(partial), "w", options=options) as container:
+        stream = _video_stream(container, picture_codec, times, fps, width, height, crf)
+        sound = _Sound(container, audio, sample_rate, sound_codec)
+        count = 0
+        for count, image in enumerate(itertools.chain([first], frames), 1):
+            _check_frame(image, first.shape, count - 1)
+            if times is not None and count > len(times):
+                raise ValueError(f"one time per frame: more frames than times. Received: {len(times)} times")
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+            if times is None:
+                frame.pts, frame.time_base, time = count - 1, 1 / stream.codec_context.framerate, (count - 1) / fps
+            else:
+                time = times[count - 1]
+                frame.pts, frame.time_base = round(time * CLOCK), Fraction(1, CLOCK)
+            sound.until(time)
+            container.mux(stream.encode(frame))
+        if times is not None and count < len(times):
+            raise ValueError(f"one time per frame. Received: {count} frames and {len(times)} times")
+        container.mux(stream.encode(None))
+        sound.finish()
     return path
 
 

@@ -126,7 +126,7 @@ def test_layout_holes_and_table(tmp_path, square_video):
     assert image.shape[:2] == pytest.approx((30, 30), abs=2)
     assert image.mean() > 180
     assert cv2.imread(str(tmp_path / "cropped_aligned/walk/00004.jpg")).shape == (112, 112, 3)
-    assert not list(tmp_path.rglob("*.partial*"))
+    assert not list(tmp_path.rglob("*.partial*")) + list(tmp_path.rglob("*.part.*"))
 
 
 def test_after_a_long_absence_another_is_followed(tmp_path, square_video):
