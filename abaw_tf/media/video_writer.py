@@ -194,7 +194,9 @@ def _video_stream(container, codec, times, fps, width, height, crf):
         rate = Fraction((len(times) - 1) / span if span > 0 else fps).limit_denominator(1001)
     if rate <= 0:
         raise ValueError(f"fps must be positive. Received: {fps}")
-    options = {"libx264": {"crf": str(crf), "preset": "veryfast"}, "mpeg4": MPEG4_OPTIONS}.get(codec, {})
+    # x264's macroblock tree reads memory that it has not set (with AVX-512): without it, the same input gives the same bytes.
+    x264_options = {"crf": str(crf), "preset": "veryfast", "x264-params": "mbtree=0"}
+    options = {"libx264": x264_options, "mpeg4": MPEG4_OPTIONS}.get(codec, {})
     stream = container.add_stream(codec, rate=rate, options=options)
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     if not options:
