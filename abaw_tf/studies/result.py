@@ -1,9 +1,14 @@
 """What a study gives back: a table, a picture and what has to be said about them."""
 
 from dataclasses import dataclass, field
+from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+
+from abaw_tf.files import replacing
 
 
 @dataclass(frozen=True)
@@ -16,7 +21,7 @@ class StudyResult:
         Its name on the command line.
     title : str
     table : pandas.DataFrame
-        One row per method, figures in columns.
+        One row per method, figures in columns; ``low`` and ``high`` are the ends of the 95 % interval.
     notes : list of str
         What was measured on, and what the figures do not say.
     figure : matplotlib.figure.Figure
@@ -27,3 +32,62 @@ class StudyResult:
     table: pd.DataFrame
     notes: list = field(default_factory=list)
     figure: Any = None
+
+    def to_markdown(self) -> str:
+        """Title, table and notes as Markdown."""
+        header, rows = self._cells()
+        left = self.table.index.nlevels
+        lines = [header, [":--"] * left + ["--:"] * (len(header) - left), *rows]
+        table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines)
+        return "\n".join([f"### {self.title}", "", table, "", *[f"- {note}" for note in self.notes], ""])
+
+    def format(self) -> str:
+        """Title, table and notes for a terminal."""
+        header, rows = self._cells()
+        left = self.table.index.nlevels
+        widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
+        lines = [
+            "  ".join(c.ljust(w) if k < left else c.rjust(w) for k, (c, w) in enumerate(zip(row, widths))).rstrip()
+            for row in (header, ["-" * width for width in widths], *rows)
+        ]
+        return "\n".join([self.title, "", *lines, "", *[f"note: {note}" for note in self.notes]])
+
+    def write(self, folder) -> list:
+        """Write ``<name>.csv`` (all digits), ``<name>.md`` and, where there is a figure, ``<name>.png``; returns their paths."""
+        folder = Path(folder)
+        paths = [folder / f"{self.name}.csv", folder / f"{self.name}.md"]
+        with replacing(paths[0]) as temporary:
+            self.table.to_csv(temporary)
+        with replacing(paths[1]) as temporary:
+            temporary.write_text(self.to_markdown(), encoding="utf-8")
+        if self.figure is not None:
+            paths.append(folder / f"{self.name}.png")
+            with replacing(paths[2]) as temporary:
+                self.figure.savefig(temporary, format="png", dpi=100)
+        return paths
+
+    def _cells(self):
+        """Header and rows as text, the two ends of an interval in one cell."""
+        names = [name for name in self.table.columns if name != "high"]
+        header = [str(name or "") for name in self.table.index.names]
+        header += ["95 % interval" if name == "low" else str(name).replace("_", " ") for name in names]
+        rows = []
+        for label, row in zip(self.table.index, self.table.to_dict("records")):
+            cells = [str(part) for part in (label if isinstance(label, tuple) else (label,))]
+            for name in names:
+                both = name == "low" and "high" in row
+                cells.append(_span(row["low"], row["high"]) if both else _text(row[name]))
+            rows.append(cells)
+        return header, rows
+
+
+def _text(value) -> str:
+    if value is None or (isinstance(value, Real) and np.isnan(value)):
+        return "–"
+    if isinstance(value, Integral):
+        return f"{value:,}"
+    return f"{value:.4f}" if isinstance(value, Real) else str(value)
+
+
+def _span(low, high) -> str:
+    return "–" if np.isnan(low) else f"{low:.4f} … {high:.4f}"

@@ -1,0 +1,54 @@
+#!/usr/bin/env python
+"""Repeat an experiment of the documentation: print its table, write table and picture.
+
+  tools/reproduce.py fusion_votes --realdata /data/real --out results/
+  ABAW_TF_REALDATA=/data/real tools/reproduce.py fusion_raters
+
+fusion_votes     voice-only and face-only votes of people on CREMA-D, fused, against their audio-visual vote
+fusion_raters    ten raters of one video, fused, against the objective truth (CCC)
+fusion_networks  three published expression networks on real face videos, two fused against the third
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from abaw_tf.cli import run_tool
+
+
+def parse(argv=None):
+    """The command line."""
+    from abaw_tf.studies import STUDIES
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", metavar="STUDY", choices=sorted(STUDIES), help=", ".join(sorted(STUDIES)))
+    parser.add_argument(
+        "--realdata", type=Path, metavar="DIR", help="folder of the real material (default: $ABAW_TF_REALDATA)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        default=Path("reproduced"),
+        help="folder for STUDY.csv, STUDY.md and STUDY.png",
+    )
+    parser.add_argument("--draws", type=int, metavar="N", help="draws of each weight search (default: the study's)")
+    parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="resamples of the intervals")
+    parser.add_argument("--seed", type=int, default=0, help="of draws, folds and resamples")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    """Run, print, write."""
+    arguments = parse(argv)
+    from abaw_tf.studies import run_study
+
+    result = run_study(arguments.study, arguments.realdata, arguments.draws, arguments.bootstrap, arguments.seed)
+    print(result.format())
+    for path in result.write(arguments.out):
+        print(f"wrote {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_tool(main))
