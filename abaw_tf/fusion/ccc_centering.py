@@ -21,10 +21,10 @@ def ccc_centering(predictions, clip=True) -> np.ndarray:
 
     .. math:: y(t) = \frac1m\sum_i x_i(t) + \left[\frac{\sum_i a_i \bar x_i}{\sum_i a_i} - \frac1m\sum_i \bar x_i\right]
 
-    with :math:`a_i` the mean CCC of rater `i` with each of the others and :math:`\bar x_i` his mean over time: the plain mean, shifted
+    with :math:`a_i` the mean CCC of rater `i` with each of the others and :math:`\bar x_i` the rater's mean over time: the plain mean, shifted
     by a constant. It does not change the shape of the prediction.
 
-    Fall-backs: a single rater is returned as he is; where an agreement is negative or undefined (a trial of one frame, two raters
+    Fall-backs: a single rater is returned unchanged; where an agreement is negative or undefined (a trial of one frame, two raters
     constant and equal), or all are zero, the plain mean. Both with an :class:`AgreementWarning`.
 
     Parameters
@@ -57,7 +57,7 @@ def evaluator_weighted_estimator(predictions, clip=True, leave_one_out=True) -> 
     Grimm, M. and Kroschel, K.: Evaluation of natural emotions using self assessment manikins. ASRU 2005:
     :math:`y(t) = \sum_k r_k x_k(t) / \sum_k r_k`. Negative and undefined correlations (a constant rater) count as zero.
 
-    Fall-backs: a single rater is returned as he is; where no correlation is positive, the plain mean. Both with an
+    Fall-backs: a single rater is returned unchanged; where no correlation is positive, the plain mean. Both with an
     :class:`AgreementWarning`.
 
     Parameters
@@ -117,7 +117,7 @@ def centre_tables(tables, method="ccc_centering", clip=True):
         np.clip(fused, -1, 1, out=fused)
     title = "CCC-centering" if method == "ccc_centering" else "EWE"
     notes = [
-        f"{title} of {name}: {reason} in {len(trials)} trials ({', '.join(trials[:5])}{', …' if len(trials) > 5 else ''})"
+        f"{title} of {name}: {reason} in {len(trials)} trial{'s' if len(trials) > 1 else ''} ({', '.join(trials[:5])}{', …' if len(trials) > 5 else ''})"
         for (name, reason), trials in reasons.items()
     ]
     own = [f"{name}: {note}" for name, table in tables.items() for note in table.attrs.get("notes") or ()]
@@ -158,7 +158,7 @@ def _centred(x):
     """CCC-centering of one output, shape (raters, frames); the fused values and why it fell back, or None."""
     mean = x.mean(axis=0)
     if len(x) == 1:
-        return mean, "a single rater, returned as he is"
+        return mean, "a single rater, returned unchanged"
     ccc = pairwise_ccc(x)
     agreement = (ccc.sum(axis=1) - np.diag(ccc)) / (len(x) - 1)
     if not (agreement.min() >= 0 and agreement.sum() > 0):  # also where one is NaN
@@ -171,7 +171,7 @@ def _weighted_by_correlation(x, leave_one_out):
     """EWE of one output, shape (raters, frames); the fused values and why it fell back, or None."""
     mean = x.mean(axis=0)
     if len(x) == 1:
-        return mean, "a single rater, returned as he is"
+        return mean, "a single rater, returned unchanged"
     deviations = x - x[:, :1]
     deviations -= deviations.mean(axis=1, keepdims=True)
     reference = deviations.sum(axis=0) - (deviations if leave_one_out else 0)

@@ -5,8 +5,8 @@ from scipy.optimize import brentq, nnls
 
 from abaw_tf.fusion.moments import Moments
 
-NEGLIGIBLE = 1e-12
-"""Eigenvalues of the scaled matrix Q below this share of the largest count as zero: models that are combinations of others."""
+SMALLEST = 1e-14
+"""Smallest eigenvalue of the scaled matrix Q as a share of the largest; below is rounding: models that are combinations of others."""
 
 
 def optimal_weights(moments: Moments) -> np.ndarray:
@@ -62,8 +62,7 @@ def _optimum(covariances, s, d, truth_variance):
 def _constrained(q, s, one):
     """Optimum on the cone, by the root in θ of the conditions of optimality."""
     values, vectors = np.linalg.eigh(q)
-    kept = values > NEGLIGIBLE * values[-1]
-    roots, vectors = np.sqrt(values[kept]), vectors[:, kept]
+    roots = np.sqrt(np.maximum(values, SMALLEST * values[-1]))
     factor = roots[:, None] * vectors.T  # factor' factor = Q
 
     def solution(theta):
@@ -80,7 +79,7 @@ def _constrained(q, s, one):
 def _closed_form(q, s, one, support):
     """Optimum over weights of any sign of the models in `support`; nothing where it is not unique or has a negative weight."""
     q, s_part, one_part = q[np.ix_(support, support)], s[support], one[support]
-    if np.linalg.cond(q) > 1 / NEGLIGIBLE:
+    if np.linalg.cond(q) > 1e12:
         return []
     for_s, for_one = np.linalg.solve(q, np.column_stack([s_part, one_part])).T
     alpha, beta = s_part @ for_s, one_part @ for_one

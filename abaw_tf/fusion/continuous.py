@@ -5,11 +5,14 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from abaw_tf.fusion.ccc_optimum import optimal_weights
-from abaw_tf.fusion.moments import BLOCK, Moments, ccc_of_weights, checked_arrays
+from abaw_tf.fusion.moments import BLOCK, Moments, ccc_of_weights, checked_arrays, checked_codes
 
 __all__ = ["CCCFusion", "Moments", "ccc_of_weights", "optimal_weights"]
 
 METHODS = ("optimum", "search")
+
+FARTHEST = 1e4
+"""How many times farther from zero than they extend labels may lie where sums are measured from zero (:meth:`CCCFusion.sums`)."""
 
 
 class CCCFusion(BaseEstimator):
@@ -24,7 +27,7 @@ class CCCFusion(BaseEstimator):
     ----------
     method : {"optimum", "search"}
     n_draws : int
-        Dirichlet draws of the search.
+        Dirichlet draws of the search (none where there is one model).
     concentration : float
         Parameter of the symmetric Dirichlet distribution; 1 is uniform over the simplex, as in the paper.
     seed : int
@@ -100,7 +103,8 @@ class CCCFusion(BaseEstimator):
         self.single_scores_ = self.single_ccc_.mean(axis=1)
         self.equal_score_ = float(start_ccc[-1].mean())
         if self.method == "search":
-            drawn = np.random.default_rng(self.seed).dirichlet(np.full(n_models, self.concentration), size=self.n_draws)
+            n_draws = self.n_draws if n_models > 1 else 0
+            drawn = np.random.default_rng(self.seed).dirichlet(np.full(n_models, self.concentration), size=n_draws)
             tried = np.repeat(np.vstack([starts, drawn])[:, :, None], n_outputs, axis=2)
         else:
             tried = np.concatenate([np.repeat(starts[:, :, None], n_outputs, axis=2), optimal_weights(moments)[None]])
@@ -170,16 +174,16 @@ class CCCFusion(BaseEstimator):
         Raises
         ------
         ValueError
-            As :meth:`fit`, and when values lie so far from zero, compared with how much they vary, that nothing but rounding would be left.
+            As :meth:`fit`, and when labels lie so far from zero, compared with how much they vary, that rounding would show.
         """
         predictions, truth = checked_arrays(predictions, truth)
-        codes = np.asarray(codes)
+        codes = checked_codes(codes, n_groups, len(truth))
+        _check_cancellation(truth)
         total = np.zeros((n_groups, truth.shape[1], 3, 3))
         for start in range(0, len(truth), BLOCK):
             block = slice(start, start + BLOCK)
             fused = weighted_mean(predictions[:, block], weights)[None]
             total += Moments.of(fused, truth[block], codes[block], n_groups, origins=0.0).sums
-        _check_cancellation(total.sum(axis=0))
         return total
 
     def score_sums(self, sums):
@@ -228,15 +232,16 @@ def ccc_of_sums(sums) -> np.ndarray:
         return np.where((spread > 1e-13 * (pp + tt)) & (n > 1), 2 * (pt - p * t) / spread, np.nan)
 
 
-def _check_cancellation(sums):
-    n = np.maximum(sums[:, 0, 0], 1)
-    squares = sums[:, 2, 2] / n
-    variance = squares - (sums[:, 0, 2] / n) ** 2
-    if ((variance < 1e-8 * squares) & (variance > 1e-13 * squares)).any():
+def _check_cancellation(truth):
+    lowest, highest = np.fmin.reduce(truth, axis=0), np.fmax.reduce(truth, axis=0)
+    extent = highest - lowest
+    far = (extent > 0) & (np.maximum(np.abs(lowest), np.abs(highest)) > FARTHEST * extent)
+    if far.any():
+        output = int(far.argmax())
         raise ValueError(
-            "the values lie so far from zero, compared with how much they vary, that their CCC would be rounding; subtract the same "
-            f"number from predictions and truth, which leaves the CCC as it is. Received: mean square {squares.max():g}, "
-            f"variance {variance[squares.argmax()]:g}"
+            f"output {output}: its labels lie so far from zero, compared with how much they vary, that rounding would show in the CCC; "
+            "subtract the same number from predictions and truth, which leaves the CCC as it is. "
+            f"Received: labels from {lowest[output]:.12g} to {highest[output]:.12g}"
         )
 
 

@@ -51,7 +51,7 @@ class Moments:
         """
         predictions, truth = checked_arrays(predictions, truth)
         n_models, n_frames, n_outputs = predictions.shape
-        codes = _checked_codes(codes, n_groups, n_frames)
+        codes = None if codes is None else checked_codes(codes, n_groups, n_frames)
         if origins is None:
             origins = _first_labelled(predictions, truth)
         origins = np.broadcast_to(np.asarray(origins, np.float64), (n_outputs, n_models + 1))
@@ -175,9 +175,14 @@ def checked_arrays(predictions, truth):
     return predictions, truth
 
 
-def _checked_codes(codes, n_groups, n_frames):
-    if codes is None:
-        return None
+def checked_codes(codes, n_groups, n_frames):
+    """`codes` as an array: groups 0 ... n_groups - 1 of the frames.
+
+    Raises
+    ------
+    ValueError
+        When they are not whole numbers in this range, one per frame.
+    """
     codes = np.asarray(codes)
     if codes.shape != (n_frames,) or codes.dtype.kind not in "iu":
         raise ValueError(
