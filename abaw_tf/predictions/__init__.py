@@ -19,6 +19,8 @@ Columns that a model does not predict are absent; a frame that was not predicted
 renormalised probabilities, ...).
 """
 
+from abaw_tf.predictions.column_map import ColumnMap, column_map
+from abaw_tf.predictions.columns import read_columns
 from abaw_tf.predictions.filling import fill_missing
 from abaw_tf.predictions.loading import FORMATS, load
 from abaw_tf.predictions.pyfeat import read_pyfeat
@@ -36,10 +38,12 @@ from abaw_tf.predictions.table import (
 
 __all__ = [
     "FORMATS",
+    "ColumnMap",
     "Finding",
     "PredictionError",
     "add_note",
     "classes_of",
+    "column_map",
     "concatenate",
     "edition_of",
     "fill_missing",
@@ -47,6 +51,7 @@ __all__ = [
     "make_table",
     "probabilities",
     "read",
+    "read_columns",
     "read_pyfeat",
     "read_submission",
     "validate",

@@ -3,16 +3,17 @@
 from pathlib import Path
 
 from abaw_tf import labels
+from abaw_tf.predictions.columns import read_columns
 from abaw_tf.predictions.pyfeat import is_pyfeat, read_pyfeat
 from abaw_tf.predictions.rules import PredictionError
 from abaw_tf.predictions.storage import read
 from abaw_tf.predictions.submission import read_submission
 
-FORMATS = ("auto", "table", "pyfeat", "submission")
+FORMATS = ("auto", "table", "pyfeat", "submission", "columns")
 
 
-def load(path, edition=None, format="auto"):
-    """Read a prediction table from a Parquet or CSV file, py-feat's CSV file(s), or a folder of submission files.
+def load(path, edition=None, format="auto", columns=None):
+    """Read a prediction table from a Parquet or CSV file, py-feat's CSV file(s), submission files, or any table by a column map.
 
     Parameters
     ----------
@@ -20,8 +21,10 @@ def load(path, edition=None, format="auto"):
     edition : str or Edition, optional
         Of files without metadata (default: told by the class columns, "abaw2" for py-feat and submissions); another
         edition in the metadata is an error.
-    format : {"auto", "table", "pyfeat", "submission"}
-        "auto" tells the format by the file's suffix and header.
+    format : {"auto", "table", "pyfeat", "submission", "columns"}
+        "auto" tells the format by the file's suffix and header; with `columns` it is "columns".
+    columns : mapping, str or path-like, optional
+        Column map of a plain table, see :func:`abaw_tf.predictions.read_columns`.
 
     Raises
     ------
@@ -35,6 +38,10 @@ def load(path, edition=None, format="auto"):
         raise ValueError(f"format must be one of {', '.join(FORMATS)}. Received: {format!r}")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder; give a prediction table or a folder of predictions")
+    if columns is not None and format not in ("auto", "columns"):
+        raise ValueError(f"a column map is for format 'columns', or 'auto'. Received: format={format!r}")
+    if columns is not None or format == "columns":
+        return read_columns(path, columns, edition)
     if format == "auto":
         format = _detect(path)
     if format == "table":

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from abaw_tf import labels
-from abaw_tf.predictions.rules import PredictionError
+from abaw_tf.predictions.rules import RENORMALISED, PredictionError
 from abaw_tf.predictions.table import add_note, concatenate, make_table
 
 _EMOTIONS = ("neutral", "happy", "happiness", "sad", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
@@ -165,7 +165,7 @@ def _one_face(data):
 def _renormalise(data, emotions, path):
     values = data[emotions].to_numpy(np.float64)
     total = values.sum(axis=1)
-    bad = np.flatnonzero((np.abs(total - 1) > 0.01) | (values < 0).any(axis=1))
+    bad = np.flatnonzero((np.abs(total - 1) > RENORMALISED) | (values < 0).any(axis=1))
     if len(bad):
         raise PredictionError(
             f"{path}, line {data['line'].iloc[bad[0]]}: the emotions must be probabilities that sum to one (0.99 to 1.01 "

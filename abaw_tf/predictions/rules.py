@@ -10,6 +10,9 @@ from abaw_tf import labels
 SUM_TOLERANCE = 1e-3
 """How far a row of probabilities may be from one; the sum of eight float16 values can be off by 5e-4."""
 
+RENORMALISED = 0.01
+"""Rows of probabilities in a file that sum to one within this are renormalised, and counted in the notes."""
+
 PREDICTIONS = ("expression", "valence", "arousal")
 """Columns that count as a prediction besides the probabilities."""
 

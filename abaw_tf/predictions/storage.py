@@ -13,13 +13,13 @@ import pandas as pd
 
 from abaw_tf import labels
 from abaw_tf.files import replacing
-from abaw_tf.predictions.rules import PredictionError, edition_of
+from abaw_tf.predictions.rules import RENORMALISED, SUM_TOLERANCE, PredictionError, edition_of
 from abaw_tf.predictions.table import add_note, attributes, finish, most_probable, validate
 
 _KEY = b"abaw_tf"
 _COMMENT = "# abaw_tf "
 # Since 3.1 pandas reads numbers to the last bit anyway and deprecates the argument.
-_EXACT = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
+EXACT = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
 
 
 def write(table, path) -> Path:
@@ -66,6 +66,11 @@ def read(path, edition=None) -> pd.DataFrame:
     edition : str or Edition, optional
         For a file without metadata. Default there: told by the class columns and recorded in the notes.
 
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of probabilities that sum to 0.99 ... 1.01 are renormalised where they are off by more than 0.001; the notes count them.
+
     Raises
     ------
     FileNotFoundError
@@ -80,11 +85,27 @@ def read(path, edition=None) -> pd.DataFrame:
     table, metadata, first_line = _read_csv(path) if suffix == ".csv" else _read_parquet(path)
     table = _with_metadata(table, metadata, edition, path)
     classes = [f"p_{name}" for name in edition_of(table).classes]
-    if "expression" not in table and all(name in table and table[name].dtype.kind in "fiu" for name in classes):
-        table["expression"] = most_probable(table[classes].to_numpy(np.float64))
+    if all(name in table and table[name].dtype.kind in "fiu" for name in classes):
+        table = _renormalise(table, classes)
+        if "expression" not in table:
+            table["expression"] = most_probable(table[classes].to_numpy(np.float64))
     if "time" not in table:
         table["time"] = np.nan
     return finish(table, str(path), first_line)
+
+
+def _renormalise(table, classes) -> pd.DataFrame:
+    """Rows that break the rule of the sum by little; the others keep every bit."""
+    values = table[classes].to_numpy(np.float64)
+    total = values.sum(axis=1)
+    off = (np.abs(total - 1) > SUM_TOLERANCE) & (np.abs(total - 1) <= RENORMALISED) & (values >= 0).all(axis=1)
+    if not off.any():
+        return table
+    attrs = table.attrs
+    table = table.assign(**dict(zip(classes, np.where(off[:, None], values / total[:, None], values).T)))
+    table.attrs = attrs
+    sums = f"{total[off].min():.4f} to {total[off].max():.4f}"
+    return add_note(table, f"{int(off.sum())} rows of probabilities renormalised (sums {sums})")
 
 
 def _suffix(path) -> str:
@@ -122,7 +143,7 @@ def _read_csv(path):
             dtype={"trial": str},
             keep_default_na=False,
             na_values={"time": ["", "nan", "NaN"]},
-            **_EXACT,
+            **EXACT,
             encoding="utf-8-sig" if not skip else "utf-8",
             skip_blank_lines=False,
             low_memory=False,
