@@ -21,8 +21,8 @@ def ccc_centering(predictions, clip=True) -> np.ndarray:
 
     .. math:: y(t) = \frac1m\sum_i x_i(t) + \left[\frac{\sum_i a_i \bar x_i}{\sum_i a_i} - \frac1m\sum_i \bar x_i\right]
 
-    with :math:`a_i` the mean CCC of rater `i` with each of the others and :math:`\bar x_i` the rater's mean over time: the plain mean, shifted
-    by a constant. It does not change the shape of the prediction.
+    with :math:`a_i` the mean CCC of rater `i` with each of the others and :math:`\bar x_i` the rater's mean over time: the plain mean,
+    shifted by a constant. It does not change the shape of the prediction.
 
     Fall-backs: a single rater is returned unchanged; where an agreement is negative or undefined (a trial of one frame, two raters
     constant and equal), or all are zero, the plain mean. Both with an :class:`AgreementWarning`.
@@ -116,10 +116,7 @@ def centre_tables(tables, method="ccc_centering", clip=True):
     if clip:
         np.clip(fused, -1, 1, out=fused)
     title = "CCC-centering" if method == "ccc_centering" else "EWE"
-    notes = [
-        f"{title} of {name}: {reason} in {len(trials)} trial{'s' if len(trials) > 1 else ''} ({', '.join(trials[:5])}{', …' if len(trials) > 5 else ''})"
-        for (name, reason), trials in reasons.items()
-    ]
+    notes = [f"{title} of {name}: {reason} in {_named(trials)}" for (name, reason), trials in reasons.items()]
     own = [f"{name}: {note}" for name, table in tables.items() for note in table.attrs.get("notes") or ()]
     return prediction_tables.make_table(
         keys["trial"],
@@ -202,6 +199,12 @@ def _consensus(predictions, method, clip):
         warnings.warn(reason, AgreementWarning, stacklevel=3)
     fused = np.stack([values for values, _ in results], axis=1) if x.ndim == 3 else results[0][0]
     return np.clip(fused, -1, 1) if clip else fused
+
+
+def _named(trials):
+    """Number and first names of trials."""
+    names = ", ".join(trials[:5]) + (", …" if len(trials) > 5 else "")
+    return f"{len(trials)} trial{'' if len(trials) == 1 else 's'} ({names})"
 
 
 def _common_rows(tables):
