@@ -5,5 +5,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["averaging", "dirichlet"],
-    submod_attrs={"averaging": ["align", "fuse_tables", "weighted_average"], "dirichlet": ["DirichletFusion"]},
+    submod_attrs={
+        "alignment": ["align"],
+        "averaging": ["majority", "weighted_average"],
+        "dirichlet": ["DirichletFusion"],
+        "tables": ["fuse_tables"],
+    },
 )

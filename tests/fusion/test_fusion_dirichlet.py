@@ -87,7 +87,7 @@ def test_bad_weights_are_refused(weights, message):
     [
         ({"level": "class"}, "level must be one of"),
         ({"n_draws": -1}, "n_draws"),
-        ({"edition": "abaw3"}, "8 classes of abaw3"),
+        ({"metric": "abaw4"}, "Did you mean .abaw"),
     ],
 )
 def test_bad_parameters_are_refused(changes, message):
@@ -98,5 +98,5 @@ def test_bad_parameters_are_refused(changes, message):
 def test_nan_probabilities_name_model_and_row():
     probabilities, y = simulated()
     probabilities[1, 7, 0] = np.nan
-    with pytest.raises(ValueError, match="model 1, row 7"):
+    with pytest.raises(ValueError, match="of model 1 at frame 7"):
         DirichletFusion().fit(probabilities, y)
