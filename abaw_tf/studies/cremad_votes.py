@@ -145,8 +145,8 @@ def _read(path, columns) -> pd.DataFrame:
 def _refuse(path, rows, wrong, column, rule):
     wrong = np.asarray(wrong, bool)
     if wrong.any():
-        row = rows[wrong].iloc[0]
-        raise ValueError(f"{path}, line {row.name + 2}: {rule}. Received: {column}={row[column]!r}")
+        line, value = next(rows.loc[wrong, column].items())
+        raise ValueError(f"{path}, line {line + 2}: {rule}. Received: {column}={value}")
 
 
 def _check_winners(path, column, counts):
