@@ -1,90 +1,141 @@
-"""Search fusion weights on validation predictions, or apply them to new ones.
+#!/usr/bin/env python
+"""Search fusion weights on validation predictions, judge them on held-out videos, or fuse new predictions with them.
 
-search: tools/search_fusion.py A.parquet B.csv --labels ROOT --level model_class --out weights.json
-apply:  tools/search_fusion.py A_test.parquet B_test.csv --apply weights.json --out fused.parquet
+  tools/search_fusion.py cnn.parquet svm.csv --labels /data/affwild2 --level model_class --out weights.json
+  tools/search_fusion.py cnn=val.parquet detector=pyfeat_csvs/ other=theirs.csv --columns other:map.yaml --labels labels.csv --out w.json
+  tools/search_fusion.py cnn=cnn_test.parquet svm=svm_test.csv --apply weights.json --out fused.parquet
+
+Predictions are prediction tables (.parquet, .csv), py-feat CSVs or folders of them, folders of submission files, or plain tables with a
+column map. Both tasks are fused where tables and labels have both.
 """
 
 import argparse
-import json
 import sys
-from pathlib import Path
 
-from abaw_tf.cli import run_tool
+POLICIES = ("error", "drop", "hold", "uniform", "mean")
 
 
-def parse(argv=None):
+def parse(argv):
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "predictions", nargs="+", type=Path, help="prediction tables with class probabilities (.parquet or .csv)"
+    add = parser.add_argument
+    add(
+        "predictions",
+        nargs="+",
+        metavar="[NAME=]PATH",
+        help="predictions of each model; NAME: what to call it (default: file name)",
     )
-    parser.add_argument("--labels", type=Path, help="root of Aff-Wild2, or a table with trial, frame, expression")
-    parser.add_argument("--split", default="validation", help="split of the dataset that the predictions are of")
-    parser.add_argument("--edition", default="abaw2", choices=["abaw1", "abaw2", "abaw3"])
-    parser.add_argument(
-        "--level", default="model", choices=["model", "model_class"], help="weights per model, or per model and class"
+    add("--labels", help="to search: dataset root, folder of annotations, or label table")
+    add("--apply", metavar="WEIGHTS", help="fuse with these weights instead of searching")
+    add(
+        "--out",
+        required=True,
+        help="weights (.json); with --apply the fused table (.parquet, .csv) or a folder for submission files",
     )
-    parser.add_argument("--draws", type=int, default=1000, help="number of Dirichlet draws")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--missing", default="error", choices=["error", "drop"], help="frames that one of the models lacks"
+    data = parser.add_argument_group("predictions and labels").add_argument
+    data("--edition", help="abaw1, abaw2 or abaw3 (default: told by the predictions, else abaw2)")
+    data("--split", default="validation", help="split of the dataset root (default: validation)")
+    data(
+        "--task", choices=("auto", "expression", "valence_arousal"), default="auto", help="default: all that both have"
     )
-    parser.add_argument("--apply", type=Path, metavar="WEIGHTS", help="fuse with these weights instead of searching")
-    parser.add_argument("--out", type=Path, required=True, help="weights (.json), or the fused table with --apply")
-    arguments = parser.parse_args(argv)
-    if (arguments.labels is None) == (arguments.apply is None):
+    data("--columns", action="append", default=[], metavar="[NAME:]MAP", help=(
+        "column map of a plain table: 'trial=video,frame=idx,p_Neutral=neutral,...,index_base=1', or a YAML or JSON file; without NAME "
+        "for every file that is no prediction table, py-feat CSV or submission; may be repeated"))  # fmt: skip
+    data("--missing", choices=POLICIES, default="error", help=(
+        "frames that a model lacks: refuse (default), drop for all, hold the model's last frame, uniform probabilities, mean of the others"
+    ))  # fmt: skip
+    data("--align", choices=("frame", "time"), default="frame", help="match by frame number, or by the nearest time")
+    data(
+        "--tolerance", type=float, metavar="SECONDS", help="for --align time (default: half a frame of the other model)"
+    )
+    data(
+        "--reference",
+        metavar="NAME",
+        help="model whose frames are wanted (default: all frames; by time the first model's)",
+    )
+    data(
+        "--map-classes",
+        action="store_true",
+        help="let 7-class models into an 8-class fusion, class Other with probability 0",
+    )
+    search = parser.add_argument_group("search").add_argument
+    search(
+        "--level",
+        choices=("model", "model_class"),
+        default="model",
+        help="a weight per model (SWF), or per model and class (MCWF)",
+    )
+    search("--method", choices=("search", "optimum", "average", "majority"), help=(
+        "Dirichlet search (default for expressions), exact optimum of the CCC (default for valence and arousal), equal weights, vote"
+    ))  # fmt: skip
+    search(
+        "--metric",
+        help="of expressions: abaw2, abaw3, do2020, macro_f1, accuracy, module:function (default: the edition's)",
+    )
+    search("--draws", type=int, help="Dirichlet draws (default: 1,000 per model, 10,000 per model and class)")
+    search("--concentration", type=float, default=1.0, help="of the Dirichlet distribution (default: 1)")
+    search(
+        "--refine", type=int, default=0, metavar="ROUNDS", help="rounds of search around the best draws (default: 0)"
+    )
+    search("--calibrate", action="store_true", help="fit a temperature for each model before fusing")
+    search("--pool", choices=("probability", "logit"), default="probability", help="what is averaged")
+    search("--seed", type=int, default=0)
+    judge = parser.add_argument_group("held-out estimate").add_argument
+    judge("--folds", type=int, default=5, help="folds of videos (default: 5)")
+    judge("--bootstrap", type=int, default=1000, metavar="N", help="resamples of videos for the intervals")
+    judge("--no-held-out", action="store_true", help="search only")
+    judge("--fused", metavar="FILE", help="write the fused table of the searched frames")
+    judge("--report", metavar="DIR", help="write an HTML report")
+    args = parser.parse_args(argv)
+    if (args.labels is None) == (args.apply is None):
         parser.error("give either --labels (to search) or --apply (to fuse)")
-    return arguments
+    return args
 
 
 def main(argv=None) -> int:
-    arguments = parse(argv)
-    from abaw_tf import predictions
-    from abaw_tf.fusion import align, fuse_tables
-
-    tables = {str(path): predictions.read(path) for path in arguments.predictions}
-    if arguments.apply is not None:
-        stored = json.loads(arguments.apply.read_text(encoding="utf-8"))
-        if len(stored["weights"]) != len(tables):
-            raise ValueError(
-                f"{arguments.apply}: holds weights for {len(stored['weights'])} models {stored['models']}. Received: {len(tables)} tables"
-            )
-        fused = fuse_tables(tables, stored["weights"], arguments.missing)
-        predictions.write(fused, arguments.out)
-        print(f"fused {len(tables)} tables, {len(fused)} frames -> {arguments.out}")
-        return 0
-
+    """Search or fuse, print, write."""
+    args = parse(argv)
     from tqdm.auto import tqdm
 
     from abaw_tf.evaluation import read_labels
-    from abaw_tf.fusion import DirichletFusion
+    from abaw_tf.fusion import command, search, weights_file
 
-    truth = read_labels(arguments.labels, arguments.edition, arguments.split, task="expression")
-    keys, probabilities = align(tables, arguments.missing)
-    expression = keys.merge(truth, on=["trial", "frame"], how="left")["expression"].fillna(-1).to_numpy(int)
-    search = DirichletFusion(arguments.level, n_draws=arguments.draws, edition=arguments.edition, seed=arguments.seed)
-    search.fit(probabilities, expression, progress=tqdm)
-    for name, score in zip(tables, search.single_scores_):
-        print(f"{score:.4f}  {name}")
-    print(f"{search.equal_score_:.4f}  equal weights")
-    print(f"{search.score_:.4f}  searched weights ({arguments.level}), on the frames of the search itself")
-    print("The searched score is optimistic: judge the weights on videos that the search has not seen.")
-    result = {
-        "models": list(tables),
-        "level": arguments.level,
-        "edition": arguments.edition,
-        "weights": search.weights_.tolist(),
-        "search_score": search.score_,
-        "single_scores": search.single_scores_.tolist(),
-        "equal_score": search.equal_score_,
-        "frames": int((expression >= 0).sum()),
-        "draws": arguments.draws,
-        "seed": arguments.seed,
+    alignment = {"missing": args.missing, "by": args.align, "tolerance": args.tolerance, "reference": args.reference}
+    alignment |= {"map_classes": args.map_classes, "task": None if args.task == "auto" else args.task}
+    if args.apply:
+        weights = weights_file.FusionWeights.load(args.apply)
+        tables = command.load_tables(args.predictions, args.edition, args.columns)
+        fused = weights.apply(tables, **alignment)
+        for path in command.write_fused(fused, args.out):
+            print(f"wrote {path}")
+        print(f"fused {len(tables)} models, {len(fused):,} frames of {fused['trial'].nunique()} trials")
+        for note in fused.attrs["notes"]:
+            print(f"note: {note}")
+        return 0
+    command.check_out(args.out)
+    tables = command.load_tables(args.predictions, args.edition, args.columns)
+    labels = read_labels(args.labels, args.edition or command.edition(tables), args.split, alignment["task"])
+    options = {
+        name: getattr(args, name)
+        for name in ("level", "method", "metric", "concentration", "refine", "calibrate", "pool", "seed")
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=2), encoding="utf-8")
-    print(f"weights -> {arguments.out}")
+    found = search.search_tables(tables, labels, n_draws=args.draws, progress=tqdm, **options, **alignment)
+    # Written before the estimate, which takes longer: what was found is not lost.
+    found.weights.save(args.out)
+    if not args.no_held_out:
+        found = found.estimate(args.folds, args.bootstrap, args.seed, progress=tqdm)
+        found.weights.save(args.out)
+    print(found.format())
+    print(f"wrote {args.out}")
+    if args.fused:
+        for path in command.write_fused(found.fused(), args.fused):
+            print(f"wrote {path}")
+    if args.report:
+        print(f"wrote {command.write_report(args.report, found)}")
     return 0
 
 
 if __name__ == "__main__":
+    from abaw_tf.cli import run_tool
+
     sys.exit(run_tool(main))

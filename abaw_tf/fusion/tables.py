@@ -8,7 +8,7 @@ import pandas as pd
 from abaw_tf import predictions
 from abaw_tf.evaluation.label_tables import TASK_COLUMNS
 from abaw_tf.fusion.alignment import Aligned, align
-from abaw_tf.fusion.averaging import checked_weights, fused_scores, majority, pooled, weighted_average
+from abaw_tf.fusion.averaging import EPSILON, checked_weights, fused_scores, majority, pooled, weighted_average
 from abaw_tf.fusion.label_alignment import option
 from abaw_tf.predictions import PredictionError
 
@@ -67,12 +67,16 @@ def fuse_tables(
     return fuse_aligned(aligned, weights, pool, method)
 
 
-def fuse_aligned(aligned, weights=None, pool="probability", method="average", notes=()) -> pd.DataFrame:
+def fuse_aligned(
+    aligned, weights=None, pool="probability", method="average", temperatures=None, notes=()
+) -> pd.DataFrame:
     """Fuse what :func:`abaw_tf.fusion.align` has brought together; parameters as for :func:`fuse_tables`.
 
     Parameters
     ----------
     aligned : Aligned
+    temperatures : sequence of float, optional
+        By which the models' logits are divided before fusing.
     notes : sequence of str
         Further notes for the result.
     """
@@ -85,9 +89,8 @@ def fuse_aligned(aligned, weights=None, pool="probability", method="average", no
         if task not in by_task
     ]
     if "expression" in by_task:
-        decided, columns["probabilities"] = fuse_probabilities(
-            aligned.probabilities, by_task["expression"], pool, method
-        )
+        values = aligned.probabilities if temperatures is None else tempered(aligned.probabilities, temperatures)
+        decided, columns["probabilities"] = fuse_probabilities(values, by_task["expression"], pool, method)
         columns["expression"] = decided
     if "valence_arousal" in by_task:
         values = fuse_continuous(aligned.continuous, by_task["valence_arousal"])
@@ -121,6 +124,16 @@ def fuse_probabilities(probabilities, weights=None, pool="probability", method="
         return fused.argmax(axis=1), fused
     scores = fused_scores(pooled(probabilities, pool), checked_weights(weights, probabilities))
     return scores.argmax(axis=1), weighted_average(probabilities, weights, pool)
+
+
+def tempered(probabilities, temperatures) -> np.ndarray:
+    """Softmax of the logarithms of each model's probabilities (models, frames, classes) divided by its temperature."""
+    result = np.log(np.maximum(probabilities, EPSILON))
+    result /= np.asarray(temperatures, np.float64)[:, None, None]
+    result -= result.max(axis=2, keepdims=True)
+    np.exp(result, out=result)
+    result /= result.sum(axis=2, keepdims=True)
+    return result
 
 
 def fuse_continuous(values, weights=None) -> np.ndarray:

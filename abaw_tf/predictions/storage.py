@@ -13,7 +13,7 @@ import pandas as pd
 
 from abaw_tf import labels
 from abaw_tf.files import replacing
-from abaw_tf.predictions.rules import RENORMALISED, SUM_TOLERANCE, PredictionError, edition_of
+from abaw_tf.predictions.rules import PREDICTIONS, RENORMALISED, SUM_TOLERANCE, PredictionError, edition_of
 from abaw_tf.predictions.table import add_note, attributes, finish, most_probable, validate
 
 _KEY = b"abaw_tf"
@@ -92,6 +92,21 @@ def read(path, edition=None) -> pd.DataFrame:
     if "time" not in table:
         table["time"] = np.nan
     return finish(table, str(path), first_line)
+
+
+def is_table(path) -> bool:
+    """True for a ``.parquet`` or ``.csv`` whose columns are those of a prediction table (trial, frame and a prediction)."""
+    if _suffix(path) == ".csv":
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
+            head = file.readline()
+        if head.startswith(_COMMENT):
+            return True
+        names = [name.strip().strip('"') for name in head.split(",")]
+    else:
+        import pyarrow.parquet as pq
+
+        names = pq.read_schema(path).names
+    return {"trial", "frame"} <= set(names) and any(name.startswith("p_") or name in PREDICTIONS for name in names)
 
 
 def _renormalise(table, classes) -> pd.DataFrame:

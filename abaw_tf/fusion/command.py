@@ -1,0 +1,103 @@
+"""What tools/search_fusion.py reads and writes: named predictions in any format, fused tables, submissions."""
+
+from pathlib import Path
+
+from abaw_tf import labels, predictions
+from abaw_tf.evaluation.label_tables import TASK_COLUMNS
+from abaw_tf.evaluation.output import model_names
+from abaw_tf.predictions import PredictionError
+from abaw_tf.predictions.pyfeat import is_pyfeat
+from abaw_tf.predictions.storage import is_table
+
+
+def load_tables(given, edition=None, columns=()) -> dict:
+    """Prediction tables by model name.
+
+    Parameters
+    ----------
+    given : sequence of str
+        ``PATH`` or ``NAME=PATH``; without a name the file's, as short as tells them apart.
+    edition : str, optional
+    columns : sequence of str
+        Column maps, ``NAME:MAP``, or one ``MAP`` for every file that `abaw_tf.predictions.load` does not know by itself.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    PredictionError
+        Two models of one name, a map for no model, or a file breaks a rule.
+    """
+    named = [_split(item) for item in given]
+    told = iter(model_names([path for name, path in named if name is None]))
+    names = [next(told) if name is None else name for name, _ in named]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise PredictionError(
+            f"two models are called {twice[0]!r}; name them apart (NAME=PATH). Received: {', '.join(given)}"
+        )
+    maps, common = {}, None
+    for item in columns:
+        name, colon, value = item.partition(":")
+        if colon and name in names:
+            maps[name] = value
+        elif colon and "=" not in name and not Path(item).exists():
+            raise PredictionError(
+                f"--columns names a model that is not given.{labels.suggestion(name, names)} Received: {name!r} of {', '.join(names)}"
+            )
+        else:
+            common = item
+    tables = {}
+    for name, (_, path) in zip(names, named):
+        chosen = maps.get(name, common if common is not None and _is_plain(path) else None)
+        tables[name] = predictions.load(path, edition, columns=chosen)
+    return tables
+
+
+def edition(tables) -> str:
+    """Edition of the labels that tables are to be scored with: the one with the most classes."""
+    return max((predictions.edition_of(table) for table in tables.values()), key=lambda one: one.n_classes).name
+
+
+def check_out(path) -> None:
+    """Refuse, before anything is computed, a name under which weights cannot be kept."""
+    if Path(path).suffix.lower() != ".json":
+        raise PredictionError(f"the weights are written as .json. Received: --out {path}")
+
+
+def write_fused(table, path) -> list:
+    """Write a fused table: ``.parquet`` or ``.csv``, or submission files of each task in a folder (one below it each, if both)."""
+    path = Path(path)
+    if path.suffix.lower() in (".parquet", ".csv"):
+        return [predictions.write(table, path)]
+    if path.suffix:
+        raise PredictionError(
+            f"a fused table is written as .parquet or .csv, or as submission files into a folder. Received: {path}"
+        )
+    tasks = [task for task, columns in TASK_COLUMNS.items() if all(name in table for name in columns)]
+    folders = [path / task if len(tasks) > 1 else path for task in tasks]
+    for task, folder in zip(tasks, folders):
+        predictions.write_submission(table, folder, task)
+    return folders
+
+
+def write_report(folder, found) -> Path:
+    """The HTML report of a search."""
+    from abaw_tf.report import write_fusion_report
+
+    return write_fusion_report(Path(folder), found)
+
+
+def _split(item):
+    """Name (or None) and path; a file whose own name holds ``=`` is taken as it is."""
+    name, equals, path = item.partition("=")
+    return (name, Path(path)) if equals and not Path(item).exists() else (None, Path(item))
+
+
+def _is_plain(path) -> bool:
+    """True for a file that is no prediction table, py-feat CSV or submission."""
+    if not path.is_file() or path.suffix.lower() not in (".csv", ".tsv", ".txt", ".parquet"):
+        return False
+    if path.suffix.lower() == ".csv" and is_pyfeat(path):
+        return False
+    return not is_table(path)

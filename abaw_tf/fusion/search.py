@@ -1,0 +1,253 @@
+"""From prediction tables and labels to fusion weights: align, search, judge on held-out videos."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from abaw_tf import labels as class_names
+from abaw_tf.evaluation.label_tables import TASK_COLUMNS
+from abaw_tf.evaluation.scores import plain
+from abaw_tf.fusion.alignment import Aligned, AlignedLabels, align, align_labels
+from abaw_tf.fusion.continuous import CCCFusion
+from abaw_tf.fusion.dirichlet import LEVELS, N_DRAWS, DirichletFusion
+from abaw_tf.fusion.label_alignment import option
+from abaw_tf.fusion.objectives import objective
+from abaw_tf.fusion.tables import fuse_aligned, fuse_probabilities
+from abaw_tf.fusion.weights_file import METHODS, FusionWeights, TaskWeights
+
+
+@dataclass(frozen=True)
+class FusionSearch:
+    """What :func:`search_tables` found.
+
+    Attributes
+    ----------
+    weights : FusionWeights
+        To be saved, and applied to other predictions.
+    aligned : Aligned
+    labels : AlignedLabels
+    fusions : dict of fitted estimator by task
+        `DirichletFusion` or `CCCFusion` with the scores of every model alone, of equal weights and, where they were searched, of the
+        weights and their history.
+    held_out : dict of HeldOut by task
+        Empty until :meth:`estimate`.
+    """
+
+    weights: FusionWeights
+    aligned: Aligned
+    labels: AlignedLabels
+    fusions: dict
+    held_out: dict
+
+    def estimate(self, n_folds=5, bootstrap=1000, seed=0, progress=None) -> "FusionSearch":
+        """The same with the held-out estimate of each task whose weights were fitted; see :func:`abaw_tf.fusion.held_out`.
+
+        Parameters
+        ----------
+        n_folds, bootstrap, seed
+            As for `held_out`.
+        progress : callable, optional
+            As for :func:`search_tables`.
+        """
+        from abaw_tf.fusion.held_out import held_out
+
+        found, tasks = {}, {}
+        for task, one in self.weights.tasks.items():
+            tasks[task] = one
+            if one.method in ("average", "majority"):
+                continue
+            found[task] = held_out(
+                *self._data(task), self.labels.videos, fusion=self.fusions[task], n_folds=n_folds, bootstrap=bootstrap, seed=seed,
+                names=self.weights.models,
+            )  # fmt: skip
+            tasks[task] = replace(one, held_out=plain(found[task].to_dict()))
+        return replace(self, held_out=found, weights=replace(self.weights, tasks=tasks))
+
+    def fused(self) -> pd.DataFrame:
+        """The prediction table of the fusion of the frames that were searched on, labelled or not."""
+        tasks = tuple(self.weights.tasks)
+        weights = {task: self.weights.tasks[task].weights for task in tasks}
+        return fuse_aligned(self.aligned, weights, **self.weights.options(tasks))
+
+    def format(self) -> str:
+        """Scores on the frames of the search, and the held-out estimates, as text for a terminal."""
+        blocks = []
+        for task, one in self.weights.tasks.items():
+            lines = [f"{task}: {one.found['metric']} on {one.found['frames']:,} frames of {one.found['videos']} videos"]
+            names = [*one.found["single_scores"], "equal weights", _called(one)]
+            scores = [*one.found["single_scores"].values(), one.found["equal_score"], one.found["score"]]
+            rows = list(zip(names, scores))[: -1 if one.method == "average" else None]
+            width = max(len(name) for name, _ in rows)
+            lines += [f"  {name:<{width}}  {'undefined' if score is None else f'{score:.4f}'}" for name, score in rows]
+            lines += self._weights_lines(task)
+            if task in self.held_out:
+                lines.append(self.held_out[task].format())
+            elif one.method in ("search", "optimum"):
+                lines.append(
+                    "  The score of fitted weights on the frames they are fitted to is optimistic: judge them on held-out videos."
+                )
+            blocks.append("\n".join(lines))
+        return "\n\n".join([*blocks, *(f"note: {note}" for note in self.weights.notes)])
+
+    def _weights_lines(self, task) -> list:
+        one = self.weights.tasks[task]
+        columns = ["weight"] if one.level == "model" else self.weights.columns(task)
+        rows = one.weights[:, None] if one.level == "model" else one.weights
+        width = max(map(len, self.weights.models))
+        head = f"  {'':<{width}}" + "".join(f"  {name:>{max(6, len(name))}}" for name in columns)
+        return [head] + [
+            f"  {model:<{width}}" + "".join(f"  {value:>{max(6, len(name))}.3f}" for name, value in zip(columns, row))
+            for model, row in zip(self.weights.models, rows)
+        ]
+
+    def _data(self, task):
+        return task_arrays(self.aligned, self.labels, task)
+
+
+def search_tables(
+    tables,
+    labels,
+    level="model",
+    task=None,
+    method=None,
+    metric=None,
+    n_draws=None,
+    concentration=1.0,
+    refine=0,
+    calibrate=False,
+    pool="probability",
+    seed=0,
+    missing="error",
+    by="frame",
+    tolerance=None,
+    reference=None,
+    map_classes=False,
+    progress=None,
+) -> FusionSearch:
+    """Search fusion weights for prediction tables.
+
+    Parameters
+    ----------
+    tables : mapping of model name to prediction table
+    labels : pandas.DataFrame
+        Label table, see `abaw_tf.evaluation.read_labels`.
+    level : {"model", "model_class"}
+        One weight per model, or per model and class (of valence and arousal: always one per model and output).
+    task : {"expression", "valence_arousal"}, optional
+        Default: every task that all tables predict and that is labelled.
+    method : {"search", "optimum", "average", "majority"}, optional
+        Dirichlet search, exact optimum (of the CCC only), equal weights, vote (on classes only; valence and arousal are then averaged).
+        Default: expressions are searched, of valence and arousal the optimum is taken.
+    metric : str or callable, optional
+        Of expressions, see :class:`abaw_tf.fusion.DirichletFusion`. Default: the score of the edition.
+    n_draws, concentration, refine, pool, seed
+        See :class:`abaw_tf.fusion.DirichletFusion`, :class:`abaw_tf.fusion.CCCFusion`.
+    calibrate : bool
+        Divide each model's logits by a temperature before fusing (expressions only), fitted to the same frames.
+    missing, by, tolerance, reference, map_classes
+        See :func:`abaw_tf.fusion.align`. Labelled frames that are not predicted by any model are an error under ``missing="error"``; under
+        every other policy they are left out (noted).
+    progress : callable, optional
+        Makes a progress bar from ``total`` and ``desc``, for instance `tqdm.auto.tqdm`.
+
+    Returns
+    -------
+    FusionSearch
+
+    Raises
+    ------
+    PredictionError, LabelError
+        As :func:`abaw_tf.fusion.align`, :func:`abaw_tf.fusion.align_labels`.
+    ValueError
+        An option is not known or does not fit the task.
+    """
+    option("method", method, (None, *METHODS))
+    option("level", level, tuple(LEVELS))
+    if metric is not None:
+        objective(metric)
+    aligned = align(tables, missing, by, tolerance, task, reference, map_classes)
+    truth = align_labels(aligned, labels, "error" if missing == "error" else "drop")
+    tasks = [
+        one
+        for one in aligned.tasks
+        if getattr(truth, "expression" if one == "expression" else "continuous") is not None
+    ]
+    if method == "optimum" and "valence_arousal" not in tasks:
+        raise ValueError(
+            f"method 'optimum' is for valence and arousal; search instead. Received: tasks {', '.join(tasks)}"
+        )
+    found, fusions, notes = {}, {}, [*aligned.notes, *truth.notes]
+    for one in tasks:
+        values, target = task_arrays(aligned, truth, one)
+        if one == "expression":
+            how = "search" if method in (None, "optimum") else method
+            draws = n_draws if how == "search" else 0
+            fusion = DirichletFusion(
+                level, draws, concentration, metric or aligned.edition, refine if draws != 0 else 0, pool, seed=seed
+            )
+        else:
+            how = {None: "optimum", "majority": "average"}.get(method, method)
+            options = {} if n_draws is None else {"n_draws": n_draws}
+            fusion = CCCFusion(
+                "optimum" if how == "optimum" else "search", concentration=concentration, seed=seed, **options
+            )
+            if how == "average":
+                fusion.set_params(n_draws=0)
+        with _bar(progress, fusion, one) as bar:
+            fusion.fit(values, target, progress=None if bar is None else bar.update)
+        fusions[one] = fusion
+        found[one] = _task_weights(fusion, how, values, target, tuple(tables), truth.videos)
+    weights = FusionWeights(tuple(tables), aligned.edition, found, tuple(dict.fromkeys(notes)))
+    return FusionSearch(weights, aligned, truth, fusions, {})
+
+
+def task_arrays(aligned, labels, task):
+    """Predictions (models, frames, columns) and truth of a task as the estimators take them."""
+    if task == "expression":
+        return aligned.probabilities, labels.expression
+    return aligned.continuous, labels.continuous
+
+
+def _task_weights(fusion, how, values, target, names, videos) -> TaskWeights:
+    is_expression = isinstance(fusion, DirichletFusion)
+    known = target != class_names.MISSING_EXPRESSION if is_expression else ~np.isnan(target).all(axis=1)
+    equal = np.full(len(names), 1 / len(names))
+    score = {"average": fusion.equal_score_}.get(how, fusion.score_)
+    if how == "majority":
+        decided, _ = fuse_probabilities(values[:, known], method="majority")
+        k = values.shape[2]
+        confusion = np.bincount(target[known] * k + decided, minlength=k * k).reshape(k, k)
+        score = float(fusion.score_sums(confusion))
+    fitted = how in ("search", "optimum")
+    settings = ("n_draws", "concentration", "refine", "seed") if how == "search" else ()
+    found = {
+        "metric": fusion.metric_name
+        if is_expression
+        else "mean CCC of " + " and ".join(TASK_COLUMNS["valence_arousal"]),
+        "score": score,
+        "single_scores": dict(zip(names, fusion.single_scores_.tolist())),
+        "equal_score": fusion.equal_score_,
+        "frames": int(known.sum()),
+        "videos": len(set(videos[known])),
+        **{name: getattr(fusion, name) for name in settings if hasattr(fusion, name)},
+    }
+    pool = fusion.pool if is_expression else "probability"
+    return TaskWeights(fusion.weights_ if fitted else equal, how, pool, None, plain(found))
+
+
+def _called(one) -> str:
+    level = "per model" if one.level == "model" else "per model and column"
+    return {"majority": "majority vote", "average": "equal weights"}.get(one.method, f"{one.method} ({level})")
+
+
+def _bar(progress, fusion, task):
+    if progress is None:
+        return nullcontext()
+    if isinstance(fusion, DirichletFusion):
+        draws = N_DRAWS[fusion.level] if fusion.n_draws is None else fusion.n_draws
+        total = draws + fusion.refine * max(100, draws // 10)
+    else:
+        total = fusion.n_draws if fusion.method == "search" else 1
+    return progress(total=total, desc=f"search weights: {task}", unit="draw", leave=False)
