@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "alignment": ["align"],
         "averaging": ["majority", "weighted_average"],
         "dirichlet": ["DirichletFusion"],
+        "held_out_estimate": ["HeldOut", "held_out"],
         "tables": ["fuse_tables"],
     },
 )
