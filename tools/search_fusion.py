@@ -122,11 +122,11 @@ def main(argv=None) -> int:
     found = search.search_tables(tables, labels, n_draws=args.draws, progress=tqdm, **options, **alignment)
     # Written before the estimate, which takes longer: what was found is not lost.
     found.weights.save(args.out)
+    print(f"wrote {args.out}", flush=True)
     if not args.no_held_out:
         found = found.estimate(args.folds, args.bootstrap, args.seed, progress=tqdm)
         found.weights.save(args.out)
     print(found.format())
-    print(f"wrote {args.out}")
     if args.fused:
         for path in command.write_fused(found.fused(), args.fused):
             print(f"wrote {path}")

@@ -51,17 +51,24 @@ class FusionSearch:
         progress : callable, optional
             As for :func:`search_tables`.
         """
-        from abaw_tf.fusion.held_out import held_out
+        from abaw_tf.fusion.held_out_estimate import held_out
 
         found, tasks = {}, {}
         for task, one in self.weights.tasks.items():
             tasks[task] = one
             if one.method in ("average", "majority"):
                 continue
-            found[task] = held_out(
-                *self._data(task), self.labels.videos, fusion=self.fusions[task], n_folds=n_folds, bootstrap=bootstrap, seed=seed,
-                names=self.weights.models,
-            )  # fmt: skip
+            with _bar(progress, self.fusions[task], f"held-out estimate: {task}", n_folds + 1) as bar:
+                found[task] = held_out(
+                    *self._data(task),
+                    self.labels.videos,
+                    fusion=self.fusions[task],
+                    n_folds=n_folds,
+                    bootstrap=bootstrap,
+                    seed=seed,
+                    names=self.weights.models,
+                    progress=None if bar is None else bar.update,
+                )
             tasks[task] = replace(one, held_out=plain(found[task].to_dict()))
         return replace(self, held_out=found, weights=replace(self.weights, tasks=tasks))
 
@@ -195,7 +202,7 @@ def search_tables(
             )
             if how == "average":
                 fusion.set_params(n_draws=0)
-        with _bar(progress, fusion, one) as bar:
+        with _bar(progress, fusion, f"search weights: {one}") as bar:
             fusion.fit(values, target, progress=None if bar is None else bar.update)
         fusions[one] = fusion
         found[one] = _task_weights(fusion, how, values, target, tuple(tables), truth.videos)
@@ -242,12 +249,13 @@ def _called(one) -> str:
     return {"majority": "majority vote", "average": "equal weights"}.get(one.method, f"{one.method} ({level})")
 
 
-def _bar(progress, fusion, task):
+def _bar(progress, fusion, what, n_fits=1):
     if progress is None:
         return nullcontext()
     if isinstance(fusion, DirichletFusion):
         draws = N_DRAWS[fusion.level] if fusion.n_draws is None else fusion.n_draws
-        total = draws + fusion.refine * max(100, draws // 10)
+        # The draws are shared by the folds, the refinement is not.
+        total = draws + n_fits * fusion.refine * max(100, draws // 10)
     else:
-        total = fusion.n_draws if fusion.method == "search" else 1
-    return progress(total=total, desc=f"search weights: {task}", unit="draw", leave=False)
+        total = n_fits * (fusion.n_draws if fusion.method == "search" else 1)
+    return progress(total=total, desc=what, unit="draw", leave=False)
