@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "alignment": ["align"],
         "averaging": ["majority", "weighted_average"],
+        "calibration": ["CalibratedFusion", "TemperatureScaling"],
         "dirichlet": ["DirichletFusion"],
         "held_out_estimate": ["HeldOut", "held_out"],
         "tables": ["fuse_tables"],

@@ -59,6 +59,8 @@ class CCCFusion(BaseEstimator):
     ([[0.5], [0.5]], 1.0)
     """
 
+    label, metric_name = "CCC fusion", "mean CCC"  # for `abaw_tf.fusion.held_out`
+
     def __init__(self, method="optimum", n_draws=10_000, concentration=1.0, seed=0):
         self.method = method
         self.n_draws = n_draws

@@ -186,6 +186,20 @@ class DirichletFusion(ClassifierMixin, BaseEstimator):
         """`metric` of (summed) confusion matrices of shape (..., k, k)."""
         return objective(self.metric).scores(sums)
 
+    def arranged(self, probabilities) -> np.ndarray:
+        """Probabilities in the layout (models, frames, classes), whichever they come in."""
+        probabilities = np.asarray(probabilities)
+        if self.n_models is None:
+            return probabilities
+        if probabilities.ndim == 2 and probabilities.shape[1] % self.n_models == 0:
+            return probabilities.reshape(len(probabilities), self.n_models, -1).transpose(1, 0, 2)
+        if probabilities.ndim == 3 and len(probabilities) == self.n_models:
+            return probabilities
+        raise ValueError(
+            f"with n_models={self.n_models}, probabilities must have shape (frames, {self.n_models} * classes) or "
+            f"({self.n_models}, frames, classes). Received: shape={probabilities.shape}"
+        )
+
     def _search(self, probabilities, y, codes, n_folds, progress) -> list:
         """What was found on the frames outside each fold and, last, on all."""
         score = objective(self.metric).scores
@@ -221,23 +235,9 @@ class DirichletFusion(ClassifierMixin, BaseEstimator):
         self.classes_ = np.arange(found.n_classes)
         return self
 
-    def _arranged(self, probabilities) -> np.ndarray:
-        """Probabilities in the layout (models, frames, classes)."""
-        probabilities = np.asarray(probabilities)
-        if self.n_models is None:
-            return probabilities
-        if probabilities.ndim == 2 and probabilities.shape[1] % self.n_models == 0:
-            return probabilities.reshape(len(probabilities), self.n_models, -1).transpose(1, 0, 2)
-        if probabilities.ndim == 3 and len(probabilities) == self.n_models:
-            return probabilities
-        raise ValueError(
-            f"with n_models={self.n_models}, probabilities must have shape (frames, {self.n_models} * classes) or "
-            f"({self.n_models}, frames, classes). Received: shape={probabilities.shape}"
-        )
-
     def _fitting(self, probabilities) -> np.ndarray:
         """Probabilities of as many models and classes as in the fit."""
-        probabilities = self._arranged(probabilities)
+        probabilities = self.arranged(probabilities)
         if probabilities.ndim != 3 or probabilities.shape[::2] != (self.n_models_, self.n_classes_):
             raise ValueError(
                 f"the fusion was fitted to {self.n_models_} models and {self.n_classes_} classes: probabilities must have shape "
@@ -270,7 +270,7 @@ class DirichletFusion(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"no frame has an expression label; nothing to search on. Received: {len(y)} frames, all -1"
             )
-        probabilities = self._arranged(probabilities)
+        probabilities = self.arranged(probabilities)
         if probabilities.ndim != 3 or probabilities.shape[1] != len(y):
             raise ValueError(
                 f"probabilities must have shape (models, {len(y)} frames, classes). Received: shape={probabilities.shape}"
