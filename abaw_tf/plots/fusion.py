@@ -90,7 +90,7 @@ def plot_fold_weights(fold_weights, models, classes=None, ax=None, title=None):
     ax.set_ylabel("weight")
     ax.tick_params(axis="x", length=0)
     bare(ax)
-    ax.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.06, 0.5))
+    ax.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.1, 0.5))
     ax.set_title(title or f"Weights found in {n_folds} folds", fontsize=10, loc="left")
     return ax
 

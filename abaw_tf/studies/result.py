@@ -21,7 +21,7 @@ class StudyResult:
         Its name on the command line.
     title : str
     table : pandas.DataFrame
-        One row per method, figures in columns; ``low`` and ``high`` are the ends of the 95 % interval.
+        One row per method, figures in columns; ``low`` and ``high`` (``gain_low`` and ``gain_high``) are the ends of the 95 % interval.
     notes : list of str
         What was measured on, and what the figures do not say.
     figure : matplotlib.figure.Figure
@@ -68,17 +68,22 @@ class StudyResult:
 
     def _cells(self):
         """Header and rows as text, the two ends of an interval in one cell."""
-        names = [name for name in self.table.columns if name != "high"]
+        columns = list(self.table.columns)
+        upper = {low: high for low in columns if (high := f"{low.removesuffix('low')}high") in columns and low != high}
+        names = [name for name in columns if name not in upper.values()]
         header = [str(name or "") for name in self.table.index.names]
-        header += ["95 % interval" if name == "low" else str(name).replace("_", " ") for name in names]
+        header += [_heading(name) for name in names]
         rows = []
         for label, row in zip(self.table.index, self.table.to_dict("records")):
             cells = [str(part) for part in (label if isinstance(label, tuple) else (label,))]
-            for name in names:
-                both = name == "low" and "high" in row
-                cells.append(_span(row["low"], row["high"]) if both else _text(row[name]))
+            cells += [_span(row[name], row[upper[name]]) if name in upper else _text(row[name]) for name in names]
             rows.append(cells)
         return header, rows
+
+
+def _heading(name) -> str:
+    words = str(name).replace("_", " ")
+    return f"{words[:-3]}95 % interval" if words.split()[-1:] == ["low"] else words
 
 
 def _text(value) -> str:
