@@ -4,9 +4,8 @@ import warnings
 
 import numpy as np
 
-from abaw_tf import predictions as prediction_tables
-
-METHODS = ("ccc_centering", "ewe")
+from abaw_tf.fusion.alignment import align
+from abaw_tf.predictions import make_table
 
 
 class AgreementWarning(UserWarning):
@@ -82,16 +81,16 @@ def evaluator_weighted_estimator(predictions, clip=True, leave_one_out=True) -> 
     return _consensus(predictions, lambda x: _weighted_by_correlation(x, leave_one_out), clip)
 
 
-def centre_tables(tables, method="ccc_centering", clip=True):
-    """Consensus of prediction tables, trial by trial, for valence and arousal.
+def centre_tables(tables, method="ccc_centering", missing="error"):
+    """Consensus of prediction tables, trial by trial, for valence and arousal, clipped to [-1, 1].
 
     Parameters
     ----------
     tables : mapping of str to pandas.DataFrame
-        Prediction tables (of folds, models, raters) with valence and arousal for the same trials and frames.
+        Prediction tables (of folds, models, raters) with valence and arousal.
     method : {"ccc_centering", "ewe"}
-    clip : bool
-        Clip to [-1, 1]. Off, values outside this range are an error, for a prediction table does not hold them.
+    missing : {"error", "drop", "hold", "uniform", "mean"}
+        What to do about a frame that a table lacks, see :func:`abaw_tf.fusion.align`.
 
     Returns
     -------
@@ -101,32 +100,32 @@ def centre_tables(tables, method="ccc_centering", clip=True):
     Raises
     ------
     PredictionError
-        When the tables differ in their frames, or lack valence and arousal.
+        As :func:`abaw_tf.fusion.align`.
+    ValueError
+        When `method` is another word.
     """
     if method not in METHODS:
-        raise ValueError(f"method must be one of {METHODS}. Received: method={method!r}")
-    keys, values = _common_rows(tables)
-    one = _centred if method == "ccc_centering" else lambda x: _weighted_by_correlation(x, True)
+        raise ValueError(f"method must be one of {tuple(METHODS)}. Received: method={method!r}")
+    title, one = METHODS[method]
+    aligned = align(tables, missing, task="valence_arousal")
+    keys, values = aligned.keys, aligned.continuous
     fused, reasons = np.empty(values.shape[1:]), {}
     for trial, rows in keys.groupby("trial", sort=False).indices.items():
         for output, name in enumerate(("valence", "arousal")):
             fused[rows, output], reason = one(values[:, rows, output])
             if reason is not None:
                 reasons.setdefault((name, reason), []).append(trial)
-    if clip:
-        np.clip(fused, -1, 1, out=fused)
-    title = "CCC-centering" if method == "ccc_centering" else "EWE"
     notes = [f"{title} of {name}: {reason} in {_named(trials)}" for (name, reason), trials in reasons.items()]
-    own = [f"{name}: {note}" for name, table in tables.items() for note in table.attrs.get("notes") or ()]
-    return prediction_tables.make_table(
-        keys["trial"],
-        keys["frame"],
-        time=keys.get("time"),
+    np.clip(fused, -1, 1, out=fused)
+    return make_table(
+        keys["trial"].to_numpy(),
+        keys["frame"].to_numpy(),
+        time=keys["time"].to_numpy(),
         valence=fused[:, 0],
         arousal=fused[:, 1],
-        edition=prediction_tables.edition_of(next(iter(tables.values()))),
-        model=f"{title} of " + ", ".join(tables),
-        notes=[*own, *notes],
+        edition=aligned.edition,
+        model=f"{title} of " + ", ".join(aligned.names),
+        notes=[*aligned.notes, *notes],
     )
 
 
@@ -164,7 +163,7 @@ def _centred(x):
     return mean + (agreement @ means / agreement.sum() - means.mean()), None
 
 
-def _weighted_by_correlation(x, leave_one_out):
+def _weighted_by_correlation(x, leave_one_out=True):
     """EWE of one output, shape (raters, frames); the fused values and why it fell back, or None."""
     mean = x.mean(axis=0)
     if len(x) == 1:
@@ -207,22 +206,5 @@ def _named(trials):
     return f"{len(trials)} trial{'' if len(trials) == 1 else 's'} ({names})"
 
 
-def _common_rows(tables):
-    """Trials, frames and times of the tables, and their valence and arousal of shape (raters, frames, 2)."""
-    if not tables:
-        raise ValueError("give at least one prediction table. Received: none")
-    first_name, first = next(iter(tables.items()))
-    for name, table in tables.items():
-        absent = [column for column in ("trial", "frame", "valence", "arousal") if column not in table]
-        if absent:
-            raise prediction_tables.PredictionError(
-                f"{name}: a consensus of valence and arousal needs both. Received: a table without {', '.join(absent)}"
-            )
-        prediction_tables.validate(table, name)
-        if len(table) != len(first) or not (table[["trial", "frame"]].values == first[["trial", "frame"]].values).all():
-            raise prediction_tables.PredictionError(
-                f"{name}: its trials and frames differ from those of {first_name}; fusion.align brings tables to the same frames. "
-                f"Received: {len(table)} and {len(first)} rows"
-            )
-    values = np.stack([table[["valence", "arousal"]].to_numpy(np.float64) for table in tables.values()])
-    return first[[column for column in ("trial", "frame", "time") if column in first]].reset_index(drop=True), values
+METHODS = {"ccc_centering": ("CCC-centering", _centred), "ewe": ("EWE", _weighted_by_correlation)}
+"""Names of the methods of :func:`centre_tables`, their titles and what they do."""

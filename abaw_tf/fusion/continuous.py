@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
+from abaw_tf.fusion.averaging import fused_scores
 from abaw_tf.fusion.ccc_optimum import optimal_weights
 from abaw_tf.fusion.moments import BLOCK, Moments, ccc_of_weights, checked_arrays, checked_codes
 
@@ -66,6 +67,16 @@ class CCCFusion(BaseEstimator):
         self.n_draws = n_draws
         self.concentration = concentration
         self.seed = seed
+
+    @property
+    def label(self) -> str:
+        """Name of the fusion in tables."""
+        return "optimal weights" if self.method == "optimum" else "searched weights"
+
+    @property
+    def metric_name(self) -> str:
+        """Name of the score."""
+        return "mean CCC"
 
     def fit(self, predictions, truth, progress=None):
         """Choose the weights.
@@ -216,10 +227,7 @@ def weighted_mean(predictions, weights) -> np.ndarray:
             "predictions must have shape (models, frames, outputs) and weights (models,) or (models, outputs). "
             f"Received: predictions.shape={predictions.shape}, weights.shape={weights.shape}"
         )
-    total = np.zeros(predictions.shape[1:])
-    for model, weight in zip(predictions, weights):
-        total += np.multiply(model, weight, dtype=np.float64)
-    return total
+    return fused_scores(predictions, weights)
 
 
 def ccc_of_sums(sums) -> np.ndarray:
