@@ -264,6 +264,12 @@ class TestCCCFusion:
         with pytest.raises(ValueError, match="far from zero"):
             CCCFusion().sums(predictions + 1e6, truth + 1e6, np.full(3, 1 / 3), np.zeros(40, int), 1)
 
+    def test_almost_equal_labels_are_no_reason_to_refuse(self):
+        predictions, truth = material(24)
+        truth = 0.5 + 1e-6 * truth
+        sums = CCCFusion().sums(predictions, truth, np.full(3, 1 / 3), np.zeros(40, int), 1)
+        assert abs(CCCFusion().score_sums(sums)[0]) < 1e-4
+
     def test_constant_sums(self):
         truth = np.full((9, 1), 0.3)
         fusion = CCCFusion()
