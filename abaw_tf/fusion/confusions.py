@@ -1,24 +1,46 @@
-"""Confusion matrices of many fusions at once."""
+"""Confusion matrices of many fusions at once.
+
+The plain way, one fused score, argmax and confusion matrix per draw of weights, takes minutes for a thousand draws of a validation set.
+Here a compiled loop (:mod:`abaw_tf.fusion.confusion_kernels`) decides a frame for 128 draws at a time, in single precision; where the
+winner leads by less than single precision can tell, it decides again in double precision, so that the counts are those of the plain way to
+the last frame. Before that, bounds (:mod:`abaw_tf.fusion.pruning`) settle the frames that no draw, or none of 128 neighbouring draws,
+decides otherwise, and drop the classes that cannot win.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from abaw_tf import labels
-from abaw_tf.fusion.averaging import fused_scores
+from abaw_tf.fusion.pruning import margins, neighbours, regions
+
+MAX_CLASSES = 32
+
+LEAVES = 8
+"""Groups of draws that share one pass over the frames."""
+
+COUNTERS = 2**22
+"""Counters per task, at most, unless one group of draws alone needs more."""
 
 
 def count_confusions(probabilities, y, weights, groups=None, n_groups=None, prune=True, progress=None) -> np.ndarray:
     """Confusion matrix of the fused decision for every draw of weights.
 
+    Decides by the rule of :func:`abaw_tf.fusion.averaging.fused_scores`: the first class with the highest score in double precision.
+    The result does not depend on `prune` or the number of threads (``numba.set_num_threads``).
+
     Parameters
     ----------
     probabilities : array, shape (models, frames, classes)
-        Finite.
+        float32 or float64, in any memory layout, memory-mapped too; finite on labelled frames. Logarithms will do as well.
     y : array of int, shape (frames,)
         True classes; frames with -1 are left out.
     weights : array, shape (draws, models) or (draws, models, classes)
+        Finite and not negative.
     groups : array of int, shape (frames,), optional
         Group 0 ... n_groups - 1 of each frame (fold, video).
     n_groups : int, optional
+        Needed with `groups`.
     prune : bool
         Count frames whose decision no weights can change only once; the result is the same.
     progress : callable, optional
@@ -28,17 +50,185 @@ def count_confusions(probabilities, y, weights, groups=None, n_groups=None, prun
     -------
     numpy.ndarray of int64, shape (draws, k, k) or, with `groups`, (draws, n_groups, k, k)
         Rows are true, columns fused classes.
+
+    Raises
+    ------
+    ValueError
+        When a shape does not fit, there are more than 32 classes, a probability or weight is not finite, a weight is negative, or a
+        label or group is out of range.
+
+    Examples
+    --------
+    >>> models = [[[0.9, 0.1], [0.6, 0.4]], [[0.8, 0.2], [0.1, 0.9]]]
+    >>> count_confusions(models, [0, 1], [[1.0, 0.0], [0.5, 0.5]]).tolist()
+    [[[1, 0], [1, 0]], [[1, 0], [0, 1]]]
     """
-    probabilities, y, weights = np.asarray(probabilities), np.asarray(y), np.asarray(weights, np.float64)
-    known = y != labels.MISSING_EXPRESSION
-    n_classes, total = probabilities.shape[2], 1 if groups is None else n_groups
-    codes = np.zeros(len(y), np.int64) if groups is None else np.asarray(groups)
-    probabilities, cells = probabilities[:, known], (codes[known] * n_classes + y[known]) * n_classes
-    result = np.empty((len(weights), total, n_classes, n_classes), np.int64)
-    for draw, drawn in enumerate(weights):
-        decided = fused_scores(probabilities, drawn).argmax(axis=1)
-        counts = np.bincount(cells + decided, minlength=total * n_classes**2)
-        result[draw] = counts.reshape(total, n_classes, n_classes)
-        if progress is not None:
-            progress(1)
-    return result[:, 0] if groups is None else result
+    probabilities = _checked_probabilities(probabilities)
+    n_models, n_frames, n_classes = probabilities.shape
+    weights = _checked_weights(weights, n_models, n_classes)
+    y = _checked_codes("y", y, n_frames, labels.MISSING_EXPRESSION, n_classes)
+    cells = y
+    if groups is not None:
+        if n_groups is None:
+            raise ValueError("groups need n_groups, their number. Received: n_groups=None")
+        cells = np.where(y < 0, -1, _checked_codes("groups", groups, n_frames, 0, n_groups) * n_classes + y)
+    total = n_classes * (1 if groups is None else n_groups)
+    result = np.zeros((len(weights), total, n_classes), np.int64)
+    if len(weights):
+        _count_into(result, probabilities, cells, weights, prune, progress)
+    shape = (n_classes, n_classes) if groups is None else (n_groups, n_classes, n_classes)
+    return result.reshape(len(weights), *shape)
+
+
+def _count_into(result, probabilities, cells, weights, prune, progress):
+    """Add the confusion rows of all draws to `result` (draws, cells, classes)."""
+    import numba  # not at the top: it takes longer to import than all else here
+
+    from abaw_tf.fusion import confusion_kernels as kernels
+
+    n_models, _, n_classes = probabilities.shape
+    shared = weights.ndim == 2
+    constants = (0,) * n_models, (0,) * n_classes
+    leaves = _Leaves(weights, n_classes, kernels.LANES)
+    order = np.argsort(cells, kind="stable")[np.count_nonzero(cells < 0) :]
+    threads = numba.get_num_threads()
+
+    def pack(frames):
+        packed = np.empty((-(-len(frames) // kernels.BLOCK), n_models * n_classes * kernels.BLOCK), np.float32)
+        kept, settled = np.empty(len(frames), np.int64), np.zeros(result.shape[1:], np.int64)
+        n_kept, bad = kernels.pack(
+            probabilities, frames, cells, leaves.root, shared, prune, margins(n_models)[1], *constants, packed, kept, settled
+        )  # fmt: skip
+        if bad >= 0:
+            raise _not_finite(probabilities, bad)
+        return packed[: -(-n_kept // kernels.BLOCK)], kept[:n_kept], settled
+
+    def count(part, some):
+        packed, frames, _ = part
+        single, double, bounds = leaves.of(some)
+        counts = np.zeros((len(some), *result.shape[1:], kernels.LANES), np.int32)
+        settled = np.zeros((len(some), *result.shape[1:]), np.int64)
+        kernels.count(
+            probabilities, packed, frames, cells, single, double, bounds, shared, prune, margins(n_models), *constants,
+            counts, settled
+        )  # fmt: skip
+        return counts, settled
+
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(pack, np.array_split(order, min(threads, -(-len(order) // kernels.BLOCK)) or 1)))
+        for _, _, settled in parts:
+            result += settled
+        per_leaf = result.shape[1] * n_classes * kernels.LANES
+        at_once = max(1, min(LEAVES, -(-leaves.n // threads), COUNTERS // per_leaf))
+        tasks = [range(start, min(start + at_once, leaves.n)) for start in range(0, leaves.n, at_once)]
+        jobs = [[pool.submit(count, part, some) for part in parts] for some in tasks]
+        for some, job in zip(tasks, jobs):
+            draws = leaves.order[some[0] * kernels.LANES : (some[-1] + 1) * kernels.LANES]
+            for index, future in enumerate(job):
+                counts, settled = future.result()
+                job[index] = None
+                for leaf in range(len(some)):
+                    mine = draws[leaf * kernels.LANES : (leaf + 1) * kernels.LANES]
+                    result[mine] += np.moveaxis(counts[leaf], -1, 0)[: len(mine)] + settled[leaf]
+            if progress is not None:
+                progress(len(draws))
+
+
+class _Leaves:
+    """Draws in groups of neighbours, in the layout of the kernels; the last group is filled up with its last draw.
+
+    Attributes
+    ----------
+    n : int
+        Number of groups.
+    order : numpy.ndarray
+        Draws, group after group.
+    root : numpy.ndarray
+        Region of all draws.
+    """
+
+    def __init__(self, weights, n_classes, lanes):
+        self.weights, self.n_classes, self.lanes = weights, n_classes, lanes
+        self.n = -(-len(weights) // lanes)
+        self.order = neighbours(weights.reshape(len(weights), -1), lanes)
+        self.root = regions(self._scaled(weights)[None])[0]
+
+    def of(self, some):
+        """Weights in single precision (groups, classes, ...), in double precision (groups, ...), and regions of `some` groups."""
+        draws = self.order[some[0] * self.lanes : (some[-1] + 1) * self.lanes]
+        draws = np.concatenate([draws, np.repeat(draws[-1:], len(some) * self.lanes - len(draws))])
+        chosen = self.weights[draws]
+        scaled = self._scaled(chosen).reshape(len(some), self.lanes, -1, chosen.shape[1])
+        single = self._by_class(scaled).astype(np.float32)
+        double = self._by_class(self._by_column(chosen).reshape(scaled.shape))
+        return single, double.reshape(len(some), -1), regions(scaled)
+
+    def _by_class(self, weights):
+        """(groups, draws, columns, models) to (groups, classes, models * draws)."""
+        groups, _, _, models = weights.shape
+        weights = np.broadcast_to(weights, (groups, self.lanes, self.n_classes, models))
+        return np.ascontiguousarray(weights.transpose(0, 2, 3, 1)).reshape(groups, self.n_classes, models * self.lanes)
+
+    def _by_column(self, weights):
+        """(draws, models[, classes]) to (draws, columns, models), with one column for weights that all classes share."""
+        return weights[:, None] if weights.ndim == 2 else weights.transpose(0, 2, 1)
+
+    def _scaled(self, weights):
+        """Weights by column such that the largest column of a draw sums to 1; zero, hence decided exactly, where the sum is no
+        ordinary number."""
+        weights = self._by_column(weights)
+        total = weights.sum(axis=-1).max(axis=-1)
+        ordinary = (total > 1e-100) & (total < 1e100)
+        factor = np.divide(1, total, out=np.zeros_like(total), where=ordinary)
+        return np.where(ordinary[:, None, None], weights, 0) * factor[:, None, None]
+
+
+def _checked_probabilities(probabilities):
+    probabilities = np.asarray(probabilities)
+    if probabilities.dtype not in (np.float32, np.float64):
+        probabilities = probabilities.astype(np.float64)
+    if probabilities.ndim != 3 or not probabilities.shape[0] or not 0 < probabilities.shape[2] <= MAX_CLASSES:
+        raise ValueError(
+            f"probabilities must have shape (models, frames, classes) with 1 to {MAX_CLASSES} classes. "
+            f"Received: shape={probabilities.shape}"
+        )
+    return probabilities
+
+
+def _checked_weights(weights, n_models, n_classes):
+    weights = np.asarray(weights, np.float64)
+    if weights.shape[1:] not in {(n_models,), (n_models, n_classes)}:
+        raise ValueError(
+            f"weights must have shape (draws, {n_models}) or (draws, {n_models}, {n_classes}): for every draw one per model, or one per "
+            f"model and class. Received: shape={weights.shape}"
+        )
+    good = (weights >= 0) & (weights < np.inf)
+    if not good.all():
+        draw = int(np.argwhere(~good)[0, 0])
+        raise ValueError(
+            f"weights must be finite and not negative. Received: {weights[draw].tolist()} in draw {draw}"
+        )
+    return weights
+
+
+def _checked_codes(name, codes, n_frames, lowest, n_codes):
+    codes = np.asarray(codes)
+    if codes.shape != (n_frames,) or (codes.dtype.kind not in "iu" and codes.size):
+        raise ValueError(
+            f"{name} must be whole numbers, one for each of the {n_frames} frames. "
+            f"Received: shape={codes.shape}, dtype={codes.dtype}"
+        )
+    bad = (codes < lowest) | (codes >= n_codes)
+    if bad.any():
+        frame = int(bad.argmax())
+        raise ValueError(f"{name} must lie in {lowest} ... {n_codes - 1}. Received: {codes[frame]} at frame {frame}")
+    return codes.astype(np.int64, copy=False)
+
+
+def _not_finite(probabilities, frame):
+    rows = probabilities[:, frame]
+    model = int(np.isfinite(rows).all(axis=1).argmin())
+    return ValueError(
+        "probabilities must be finite on labelled frames: fill or leave out frames that a model lacks. "
+        f"Received: {rows[model].tolist()} of model {model} at frame {frame}"
+    )
