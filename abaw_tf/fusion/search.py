@@ -10,12 +10,16 @@ from abaw_tf import labels as class_names
 from abaw_tf.evaluation.label_tables import TASK_COLUMNS
 from abaw_tf.evaluation.scores import plain
 from abaw_tf.fusion.alignment import Aligned, AlignedLabels, align, align_labels
+from abaw_tf.fusion.calibration import CalibratedFusion
 from abaw_tf.fusion.continuous import CCCFusion
 from abaw_tf.fusion.dirichlet import LEVELS, N_DRAWS, DirichletFusion
 from abaw_tf.fusion.label_alignment import option
 from abaw_tf.fusion.objectives import objective
 from abaw_tf.fusion.tables import fuse_aligned, fuse_probabilities
 from abaw_tf.fusion.weights_file import METHODS, FusionWeights, TaskWeights
+
+FITTED = ("search", "optimum")
+"""Methods whose weights are fitted to the labels."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,13 @@ class FusionSearch:
         found, tasks = {}, {}
         for task, one in self.weights.tasks.items():
             tasks[task] = one
-            if one.method in ("average", "majority"):
+            if one.method not in FITTED:
                 continue
             with _bar(progress, self.fusions[task], f"held-out estimate: {task}", n_folds + 1) as bar:
                 found[task] = held_out(
                     *self._data(task),
                     self.labels.videos,
-                    fusion=self.fusions[task],
+                    fusion=_labelled(self.fusions[task]),
                     n_folds=n_folds,
                     bootstrap=bootstrap,
                     seed=seed,
@@ -81,30 +85,39 @@ class FusionSearch:
     def format(self) -> str:
         """Scores on the frames of the search, and the held-out estimates, as text for a terminal."""
         blocks = []
-        for task, one in self.weights.tasks.items():
-            lines = [f"{task}: {one.found['metric']} on {one.found['frames']:,} frames of {one.found['videos']} videos"]
-            names = [*one.found["single_scores"], "equal weights", _called(one)]
-            scores = [*one.found["single_scores"].values(), one.found["equal_score"], one.found["score"]]
-            rows = list(zip(names, scores))[: -1 if one.method == "average" else None]
-            width = max(len(name) for name, _ in rows)
-            lines += [f"  {name:<{width}}  {'undefined' if score is None else f'{score:.4f}'}" for name, score in rows]
-            lines += self._weights_lines(task)
+        for task in self.weights.tasks:
+            lines = [task]
             if task in self.held_out:
-                lines.append(self.held_out[task].format())
-            elif one.method in ("search", "optimum"):
-                lines.append(
-                    "  The score of fitted weights on the frames they are fitted to is optimistic: judge them on held-out videos."
-                )
-            blocks.append("\n".join(lines))
-        return "\n\n".join([*blocks, *(f"note: {note}" for note in self.weights.notes)])
+                lines += [self.held_out[task].format()]
+            else:
+                lines += self._score_lines(task)
+            blocks.append("\n".join([*lines, *self._weights_lines(task)]))
+        return "\n\n".join(["\n\n".join(blocks), *filter(None, ["\n".join(f"note: {n}" for n in self.weights.notes)])])
+
+    def _score_lines(self, task) -> list:
+        one = self.weights.tasks[task]
+        rows = {**one.found["single_scores"], "equal weights": one.found["equal_score"]}
+        if one.method != "average":
+            level = "per model" if one.level == "model" else "per model and column"
+            rows["majority" if one.method == "majority" else f"{one.method} ({level})"] = one.found["score"]
+        width = max(map(len, rows))
+        lines = [f"{one.found['metric']} on {one.found['frames']:,} frames of {one.found['videos']} videos"]
+        lines += [f"  {name:<{width}}  {'undefined' if s is None else f'{s:.4f}'}" for name, s in rows.items()]
+        if one.method in FITTED or one.temperatures is not None:
+            lines.append(
+                "The score of a fusion on the frames that it is fitted to is optimistic: judge it on held-out videos."
+            )
+        return lines
 
     def _weights_lines(self, task) -> list:
         one = self.weights.tasks[task]
+        if one.method not in FITTED:
+            return []
         columns = ["weight"] if one.level == "model" else self.weights.columns(task)
         rows = one.weights[:, None] if one.level == "model" else one.weights
         width = max(map(len, self.weights.models))
         head = f"  {'':<{width}}" + "".join(f"  {name:>{max(6, len(name))}}" for name in columns)
-        return [head] + [
+        return ["", head] + [
             f"  {model:<{width}}" + "".join(f"  {value:>{max(6, len(name))}.3f}" for name, value in zip(columns, row))
             for model, row in zip(self.weights.models, rows)
         ]
@@ -176,38 +189,47 @@ def search_tables(
         objective(metric)
     aligned = align(tables, missing, by, tolerance, task, reference, map_classes)
     truth = align_labels(aligned, labels, "error" if missing == "error" else "drop")
-    tasks = [
-        one
-        for one in aligned.tasks
-        if getattr(truth, "expression" if one == "expression" else "continuous") is not None
-    ]
+    tasks = [one for one in aligned.tasks if task_arrays(aligned, truth, one)[1] is not None]
+    _check_method(method, calibrate, tasks)
+    found, fusions = {}, {}
+    for one in tasks:
+        how = _method(method, one)
+        if one == "expression":
+            draws = n_draws if how == "search" else 0
+            rounds = 0 if draws == 0 else refine
+            fusion = DirichletFusion(level, draws, concentration, metric or aligned.edition, rounds, pool, seed=seed)
+            fusion = CalibratedFusion(fusion) if calibrate else fusion
+        else:
+            draws = {"n_draws": 0} if how == "average" else {} if n_draws is None else {"n_draws": n_draws}
+            fusion = CCCFusion(
+                "optimum" if how == "optimum" else "search", concentration=concentration, seed=seed, **draws
+            )
+        values, target = task_arrays(aligned, truth, one)
+        with _bar(progress, fusion, f"search weights: {one}") as bar:
+            fusion.fit(values, target, progress=None if bar is None else bar.update)
+        fusions[one] = fusion
+        found[one] = _task_weights(fusion, one, how, values, target, tuple(tables), truth.videos)
+    notes = tuple(dict.fromkeys([*aligned.notes, *truth.notes]))
+    return FusionSearch(FusionWeights(tuple(tables), aligned.edition, found, notes), aligned, truth, fusions, {})
+
+
+def _check_method(method, calibrate, tasks) -> None:
     if method == "optimum" and "valence_arousal" not in tasks:
         raise ValueError(
             f"method 'optimum' is for valence and arousal; search instead. Received: tasks {', '.join(tasks)}"
         )
-    found, fusions, notes = {}, {}, [*aligned.notes, *truth.notes]
-    for one in tasks:
-        values, target = task_arrays(aligned, truth, one)
-        if one == "expression":
-            how = "search" if method in (None, "optimum") else method
-            draws = n_draws if how == "search" else 0
-            fusion = DirichletFusion(
-                level, draws, concentration, metric or aligned.edition, refine if draws != 0 else 0, pool, seed=seed
-            )
-        else:
-            how = {None: "optimum", "majority": "average"}.get(method, method)
-            options = {} if n_draws is None else {"n_draws": n_draws}
-            fusion = CCCFusion(
-                "optimum" if how == "optimum" else "search", concentration=concentration, seed=seed, **options
-            )
-            if how == "average":
-                fusion.set_params(n_draws=0)
-        with _bar(progress, fusion, f"search weights: {one}") as bar:
-            fusion.fit(values, target, progress=None if bar is None else bar.update)
-        fusions[one] = fusion
-        found[one] = _task_weights(fusion, how, values, target, tuple(tables), truth.videos)
-    weights = FusionWeights(tuple(tables), aligned.edition, found, tuple(dict.fromkeys(notes)))
-    return FusionSearch(weights, aligned, truth, fusions, {})
+    if calibrate and ("expression" not in tasks or method == "majority"):
+        raise ValueError(
+            "calibration is for averages of class probabilities; leave it out. "
+            f"Received: tasks {', '.join(tasks)}, method={method!r}"
+        )
+
+
+def _method(method, task) -> str:
+    """What a method comes to for a task, see `search_tables`."""
+    if task == "expression":
+        return "search" if method in (None, "optimum") else method
+    return {None: "optimum", "majority": "average"}.get(method, method)
 
 
 def task_arrays(aligned, labels, task):
@@ -217,41 +239,46 @@ def task_arrays(aligned, labels, task):
     return aligned.continuous, labels.continuous
 
 
-def _task_weights(fusion, how, values, target, names, videos) -> TaskWeights:
-    is_expression = isinstance(fusion, DirichletFusion)
+def _task_weights(fusion, task, how, values, target, names, videos) -> TaskWeights:
+    is_expression = task == "expression"
     known = target != class_names.MISSING_EXPRESSION if is_expression else ~np.isnan(target).all(axis=1)
-    equal = np.full(len(names), 1 / len(names))
-    score = {"average": fusion.equal_score_}.get(how, fusion.score_)
+    score = {"average": fusion.equal_score_, "majority": None}.get(how, fusion.score_)
     if how == "majority":
         decided, _ = fuse_probabilities(values[:, known], method="majority")
         k = values.shape[2]
-        confusion = np.bincount(target[known] * k + decided, minlength=k * k).reshape(k, k)
-        score = float(fusion.score_sums(confusion))
-    fitted = how in ("search", "optimum")
+        score = float(fusion.score_sums(np.bincount(target[known] * k + decided, minlength=k * k).reshape(k, k)))
+    inner = getattr(fusion, "fusion", fusion)
     settings = ("n_draws", "concentration", "refine", "seed") if how == "search" else ()
     found = {
-        "metric": fusion.metric_name
-        if is_expression
-        else "mean CCC of " + " and ".join(TASK_COLUMNS["valence_arousal"]),
+        "metric": fusion.metric_name if is_expression else "mean CCC of " + " and ".join(TASK_COLUMNS[task]),
         "score": score,
         "single_scores": dict(zip(names, fusion.single_scores_.tolist())),
         "equal_score": fusion.equal_score_,
         "frames": int(known.sum()),
         "videos": len(set(videos[known])),
-        **{name: getattr(fusion, name) for name in settings if hasattr(fusion, name)},
+        **{name: getattr(inner, name) for name in settings if hasattr(inner, name)},
     }
-    pool = fusion.pool if is_expression else "probability"
-    return TaskWeights(fusion.weights_ if fitted else equal, how, pool, None, plain(found))
+    temperatures = getattr(fusion, "temperatures_", None)
+    return TaskWeights(
+        fusion.weights_ if how in FITTED else np.full(len(names), 1 / len(names)),
+        how,
+        inner.pool if is_expression else "probability",
+        None if temperatures is None else tuple(temperatures.tolist()),
+        plain(found),
+    )
 
 
-def _called(one) -> str:
-    level = "per model" if one.level == "model" else "per model and column"
-    return {"majority": "majority vote", "average": "equal weights"}.get(one.method, f"{one.method} ({level})")
+def _labelled(fusion):
+    """The fusion under the name that the tables of an estimate are to give it."""
+    if isinstance(fusion, CCCFusion) and not hasattr(fusion, "label"):
+        return {f"CCC {fusion.method}": fusion}
+    return fusion
 
 
 def _bar(progress, fusion, what, n_fits=1):
     if progress is None:
         return nullcontext()
+    fusion = getattr(fusion, "fusion", fusion)
     if isinstance(fusion, DirichletFusion):
         draws = N_DRAWS[fusion.level] if fusion.n_draws is None else fusion.n_draws
         # The draws are shared by the folds, the refinement is not.

@@ -8,7 +8,7 @@ import pandas as pd
 from abaw_tf import predictions
 from abaw_tf.evaluation.label_tables import TASK_COLUMNS
 from abaw_tf.fusion.alignment import Aligned, align
-from abaw_tf.fusion.averaging import EPSILON, checked_weights, fused_scores, majority, pooled, weighted_average
+from abaw_tf.fusion.averaging import checked_weights, fused_scores, majority, pooled, weighted_average
 from abaw_tf.fusion.label_alignment import option
 from abaw_tf.predictions import PredictionError
 
@@ -127,13 +127,12 @@ def fuse_probabilities(probabilities, weights=None, pool="probability", method="
 
 
 def tempered(probabilities, temperatures) -> np.ndarray:
-    """Softmax of the logarithms of each model's probabilities (models, frames, classes) divided by its temperature."""
-    result = np.log(np.maximum(probabilities, EPSILON))
-    result /= np.asarray(temperatures, np.float64)[:, None, None]
-    result -= result.max(axis=2, keepdims=True)
-    np.exp(result, out=result)
-    result /= result.sum(axis=2, keepdims=True)
-    return result
+    """Probabilities (models, frames, classes) whose logits are divided by each model's temperature."""
+    from abaw_tf.fusion.calibration import TemperatureScaling  # scikit-learn
+
+    scaling = TemperatureScaling()
+    scaling.temperatures_ = np.asarray(temperatures, np.float64)
+    return scaling.transform(probabilities)
 
 
 def fuse_continuous(values, weights=None) -> np.ndarray:

@@ -178,6 +178,23 @@ def test_equal_weights_and_the_vote_are_scored_as_evaluate_scores_them(tables):
         assert found_va.method == "average"
 
 
+@pytest.mark.parametrize("method", [None, "average"])
+@pytest.mark.parametrize("pool", ["probability", "logit"])
+def test_calibrated_searches_are_kept_and_scored_as_evaluate_scores_them(tables, tmp_path, pool, method):
+    from abaw_tf.evaluation import evaluate
+
+    truth = truth_of(tables).drop(columns=["valence", "arousal"])
+    found = search_tables(tables, truth, method=method, calibrate=True, pool=pool, n_draws=40)
+    loaded = FusionWeights.load(found.weights.save(tmp_path / "w.json"))
+    one = loaded.tasks["expression"]
+    assert len(set(one.temperatures)) == 3
+    fused = loaded.apply(tables, task="expression")
+    score = evaluate(fused, truth, bootstrap=0).scores["expression_score"]
+    assert one.found["score"] == pytest.approx(score, abs=1e-12)
+    with pytest.raises(ValueError, match="calibration is for averages"):
+        search_tables(tables, truth, method="majority", calibrate=True)
+
+
 def test_only_labelled_tasks_are_searched(tables):
     truth = truth_of(tables)[["trial", "frame", "expression"]]
     found = search_tables(tables, truth, method="average")

@@ -81,7 +81,7 @@ def search(files, *more):
 def test_search_and_apply_fuse_alike(files, tool, level):
     status, out, _ = tool(*search(files, "--level", level, "--no-held-out", "--fused", files / "searched.parquet"))
     assert status == 0
-    assert "expression: abaw2 on 320 frames of 8 videos" in out
+    assert "expression\nabaw2 on 320 frames of 8 videos" in out
     tables = (f"svm={files / 'val_svm.csv'}", f"net={files / 'val_net.parquet'}")
     status, out, _ = tool(*tables, "--apply", files / "w.json", "--out", files / "applied.csv")
     assert status == 0
