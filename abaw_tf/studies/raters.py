@@ -23,6 +23,13 @@ N_BLOCKS, N_FOLDS = 20, 5
 GAP = 7.0
 """Seconds left out of the training on both sides of the held-out blocks: after 6.3 s the truth's autocorrelation has fallen to zero."""
 
+COMPARED = (
+    ("optimal weights", "best rater"),
+    ("plain mean, best lag", "best rater"),
+    ("optimal weights, best lag", "plain mean, best lag"),
+)
+"""Pairs of fitted methods of which the notes tell the difference."""
+
 LAGS = np.arange(0, 5 * RATE + 1)
 """Common lags of the raters that are tried, in values."""
 
@@ -51,14 +58,16 @@ def run(realdata, draws=None, bootstrap=1000, seed=0) -> StudyResult:
     rows = {name: (np.nan, fused) for name, fused in _unfitted(material).items()}
     for name, method in _fitted(10_000 if draws is None else draws, seed).items():
         rows[name] = (metrics.ccc(truth, method(ratings, truth)), held_out_in_time(method, ratings, truth))
-    table = _table(rows, truth, bootstrap, seed)
+    resampled = _resampled(rows, truth, bootstrap, seed)
+    table = _table(rows, resampled, truth)
     for name in INFORMED:
         fused = material.published[name]
         table.loc[f"published {name}", "search_set"] = metrics.ccc(truth[: len(fused)], fused)
     table.index.name = "method"
     figure = _figure(truth, table, {name: rows[name][1] for name in SHOWN}, bootstrap)
+    notes = _notes(material, bootstrap) + [_compared(table, resampled, one, other) for one, other in COMPARED]
     title = "Ten raters of one video against the objective truth (CCC)"
-    return StudyResult("fusion_raters", title, table, _notes(material, bootstrap), figure)
+    return StudyResult("fusion_raters", title, table, notes, figure)
 
 
 def held_out_in_time(method, ratings, truth) -> np.ndarray:
@@ -142,24 +151,34 @@ def _earlier(ratings, lag):
     return np.concatenate([ratings[:, lag:], np.repeat(ratings[:, -1:], lag, axis=1)], axis=1)
 
 
-def _table(rows, truth, bootstrap, seed) -> pd.DataFrame:
-    """The figures of `rows`: by name, the CCC on the search set and the fused values to score."""
-    blocks = _blocks(len(truth))
-    weights = resampling_weights(N_BLOCKS, bootstrap, seed)
-
-    def resampled(fused):
+def _resampled(rows, truth, bootstrap, seed) -> dict:
+    """CCC of each method over resamples of the blocks, the same ones for all methods."""
+    blocks, weights = _blocks(len(truth)), resampling_weights(N_BLOCKS, bootstrap, seed)
+    result = {}
+    for name, (_, fused) in rows.items():
         sums = Moments.of(fused[None, :, None], truth[:, None], blocks, N_BLOCKS, origins=0.0).sums
-        return ccc_of_sums(resampled_sums(weights, sums))[:, 0]
+        result[name] = ccc_of_sums(resampled_sums(weights, sums))[:, 0]
+    return result
 
-    plain_mean = rows["plain mean"][1]
-    baseline, reference = metrics.ccc(truth, plain_mean), resampled(plain_mean)
+
+def _table(rows, resampled, truth) -> pd.DataFrame:
+    """The figures of `rows`: by name, the CCC on the search set and the fused values to score."""
+    held_out = {name: metrics.ccc(truth, fused) for name, (_, fused) in rows.items()}
     records = {}
-    for name, (search_set, fused) in rows.items():
-        held_out, values = metrics.ccc(truth, fused), resampled(fused)
-        gains = (held_out - baseline, *interval(values - reference)) if name != "plain mean" else (np.nan,) * 3
-        records[name] = (search_set, held_out, *interval(values), *gains)
+    for name, (search_set, _) in rows.items():
+        gain = (held_out[name] - held_out["plain mean"], *interval(resampled[name] - resampled["plain mean"]))
+        no_gain = (np.nan,) * 3
+        ends = interval(resampled[name])
+        records[name] = (search_set, held_out[name], *ends, *(no_gain if name == "plain mean" else gain))
     columns = ("search_set", "held_out", "low", "high", "gain", "gain_low", "gain_high")
     return pd.DataFrame.from_dict(records, orient="index", columns=columns)
+
+
+def _compared(table, resampled, one, other) -> str:
+    """Held-out gain of a method over another in words."""
+    low, high = interval(resampled[one] - resampled[other])
+    text = f"{one} against {other}, held out: {table['held_out'][one] - table['held_out'][other]:+.4f}"
+    return text if np.isnan(low) else f"{text}, 95 % interval {low:+.4f} … {high:+.4f}"
 
 
 def _notes(material, bootstrap) -> list:

@@ -6,6 +6,8 @@ import audmetric
 import numpy as np
 import pytest
 
+from abaw_tf.fusion.continuous import CCCFusion
+from abaw_tf.fusion.held_out_estimate import held_out
 from abaw_tf.studies import raters
 from abaw_tf.studies.rater_files import read_ratings
 
@@ -53,10 +55,33 @@ def test_intervals_hold_the_figures(result):
     np.testing.assert_allclose(gains["gain"], gains["held_out"] - table.loc["plain mean", "held_out"])
 
 
+def test_without_a_gap_it_is_the_held_out_estimate_by_groups(realdata, monkeypatch):
+    material = read_ratings(realdata / raters.FOLDER)
+    ratings, truth, n = material.ratings, material.truth, len(material.truth)
+    fusions = {"searched weights": CCCFusion("search", n_draws=200), "optimal weights": CCCFusion()}
+    estimate = held_out(
+        ratings[..., None],
+        truth[:, None],
+        np.arange(n) * raters.N_BLOCKS // n,
+        fusions,
+        folds=np.arange(n) * raters.N_FOLDS // n,
+        bootstrap=0,
+    )
+    monkeypatch.setattr(raters, "GAP", 0)
+    for name, fusion in fusions.items():
+        fused = raters.held_out_in_time(
+            lambda r, t, fusion=fusion: fusion.fit(r[..., None], t[:, None]).predict(r[..., None])[:, 0], ratings, truth
+        )
+        expected = estimate.table.loc[name, "held_out_score"]
+        assert audmetric.concordance_cc(truth, fused) == pytest.approx(expected, abs=1e-9)
+
+
 def test_study_can_be_shown(result, tmp_path):
     assert len(result.figure.axes) == 2
     assert all(path.stat().st_size for path in result.write(tmp_path))
     assert "0.6394" in result.to_markdown()
+    gain = result.table.loc["optimal weights", "held_out"] - result.table.loc["best rater", "held_out"]
+    assert f"optimal weights against best rater, held out: {gain:+.4f}, 95 % interval" in result.format()
 
 
 def test_without_resamples_there_are_no_intervals(realdata):
