@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from abaw_tf.fusion.averaging import majority, weighted_average
+from abaw_tf.fusion.calibration import CalibratedFusion
 from abaw_tf.fusion.dirichlet import DirichletFusion
 from abaw_tf.fusion.held_out_estimate import held_out
 from abaw_tf.studies.cremad_votes import CLASSES, acted, actors, read_counts
-from abaw_tf.studies.held_out_rows import fusion_rows, row, rows_table
+from abaw_tf.studies.held_out_rows import chosen_inside, fusion_rows, row, rows_table
 from abaw_tf.studies.result import StudyResult
 from abaw_tf.studies.scoring import group_confusions
 
@@ -38,7 +39,7 @@ def run(realdata, draws=None, bootstrap=1000, seed=0) -> StudyResult:
     -------
     StudyResult
         Table: macro F1 over the six classes on the search set and held out over actors, the latter's interval, the held-out accuracy, and
-        the gain over the better modality.
+        the gain over the modality that is best on the other folds.
     """
     folder = Path(realdata) / FOLDER
     counts = {name: read_counts(folder, name) for name in (*MODELS, "audiovisual")}
@@ -53,12 +54,16 @@ def run(realdata, draws=None, bootstrap=1000, seed=0) -> StudyResult:
 
     options = {"n_folds": N_FOLDS, "bootstrap": bootstrap, "seed": seed, "names": MODELS, "unit": "actors"}
     linear = {"SWF": search("model"), "MCWF": search("model_class")}
-    logits = {"SWF, logits": search("model", "logit"), "MCWF, logits": search("model_class", "logit")}
+    logits = {
+        "SWF, logits": search("model", "logit"),
+        "MCWF, logits": search("model_class", "logit"),
+        "SWF, calibrated": CalibratedFusion(search("model")),
+    }
     found = held_out(plain, y, groups, linear, **options)
     found_logits = held_out(smooth, y, groups, logits, **options)
 
     confusions = lambda decisions: group_confusions(y, decisions, groups, len(CLASSES))  # noqa: E731
-    face = confusions(plain[MODELS.index("face")].argmax(axis=1))
+    best = confusions(chosen_inside(found, plain, groups))
     common = np.full(len(y), np.bincount(y[y >= 0]).argmax())
     fixed = {
         "most frequent class": common,
@@ -69,11 +74,9 @@ def run(realdata, draws=None, bootstrap=1000, seed=0) -> StudyResult:
         "equal weights, logits": weighted_average(smooth, pool="logit").argmax(axis=1),
     }
     score = {"metric": METRIC, "bootstrap": bootstrap, "seed": seed}
-    rows = {
-        name: row(confusions(decisions), None if name == "face" else face, **score) for name, decisions in fixed.items()
-    }
-    rows |= fusion_rows(found, linear, plain, y, groups, face, **score)
-    rows |= fusion_rows(found_logits, logits, smooth, y, groups, face, **score)
+    rows = {name: row(confusions(decisions), best, **score) for name, decisions in fixed.items()}
+    rows |= fusion_rows(found, linear, plain, y, groups, best, **score)
+    rows |= fusion_rows(found_logits, logits, smooth, y, groups, best, **score)
     table = rows_table(rows)
     notes = _notes(counts, clips, y, found, found_logits, bootstrap)
     title = "CREMA-D: votes on voice and on face, fused, against the vote on both (macro F1 over six classes)"
@@ -105,10 +108,10 @@ def _notes(counts, clips, y, found, found_logits, bootstrap) -> list:
         f"{len(y):,} clips of {len(set(actors(clips)))} actors; {int((y < 0).sum())} whose audio-visual vote is a tie are not scored",
         f"six classes: Surprise was no choice, so macro F1 is the mean over {', '.join(CLASSES)}",
         f"a tie within one modality ({ties['voice']} clips by voice, {ties['face']} by face) falls to the first class in that order",
-        f"logits: of the shares after {PSEUDO_VOTES:g} vote was spread evenly over the six classes",
-        f"held out: {len(found.chosen)} folds of whole actors; best single inside the folds: "
-        + ", ".join(f"{name} ({count})" for name, count in inside.items())
-        + "; gain: over face alone, on the same clips",
+        f"logits, calibrated (one temperature per modality): of the shares after {PSEUDO_VOTES:g} vote was spread evenly over the classes",
+        f"held out: {len(found.chosen)} folds of whole actors; gain: over the single modality that is best on the other folds ("
+        + ", ".join(f"{name} in {count}" for name, count in inside.items())
+        + ")",
         *([f"intervals: {bootstrap:,} resamples of actors, given the weights found"] if bootstrap else []),
         *found.verdict.split("\n"),
         *found_logits.verdict.split("\n"),

@@ -12,9 +12,10 @@ from abaw_tf import predictions
 
 CLIPS = (
     *(f"video_grid/{name}.mpg" for name in ("bbaf2n", "id2_vcd_swwp2s", "lbax4n", "lbbc2a", "lrwp9a", "pwij3p", "sbia1a", "sbwe5n")),
-    *(f"video_pyfeat/{name}" for name in ("face_noface.mov", "noface_face.mov", "single_face.mp4", "WolfgangLanger_Pexels.mp4")),
+    *(f"video_pyfeat/{name}" for name in ("single_face.mp4", "WolfgangLanger_Pexels.mp4")),
 )  # fmt: skip
-"""Clips that show a face. ``video_derived`` is left out: it repeats those of ``video_grid``; ``no_face.mp4`` shows none."""
+"""Clips that show a face. ``video_derived`` repeats those of ``video_grid``; ``face_noface.mov`` and ``noface_face.mov`` are
+``single_face.mp4`` with empty frames after or before it; ``no_face.mp4`` shows nobody: they would count the same frames again, or none."""
 
 NETWORKS = ("mini-XCEPTION", "big-XCEPTION", "face-api")
 
