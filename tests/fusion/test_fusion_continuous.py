@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.base import clone
@@ -96,8 +96,7 @@ class TestOptimum:
         elif kind == "huge":
             predictions[::2] *= 1e6
         known = truth[~np.isnan(truth)]
-        if len(known) < 2 or np.ptp(known) == 0:
-            return
+        assume(len(known) > 1 and np.ptp(known) > 0)
         moments = Moments.of(predictions, truth)
         weights = optimal_weights(moments)
         assert weights.min() >= 0
