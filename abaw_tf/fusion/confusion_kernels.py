@@ -238,11 +238,27 @@ def pack(source, order, cells, region, shared, prune, margin, models, classes, p
 
 @_double
 def count(
-    source, packed, frames, cells, single, double, regions, shared, prune, margins, models, classes, counts, settled
+    source,
+    packed,
+    frames,
+    cells,
+    single,
+    double,
+    regions,
+    shared,
+    prune,
+    margins,
+    models,
+    classes,
+    counts,
+    settled,
+    votes,
+    gap,
 ):
     """Count the decisions of packed `frames` for some leaves of draws.
 
-    `counts` (leaves, cells, classes, LANES) and `settled` (leaves, cells, classes), the same for all draws of a leaf, are added to.
+    `counts` (leaves, cells, classes, LANES) and `settled` (leaves, cells, classes), the same for all draws of a leaf, are added to; `votes`
+    and `gap` (LANES) are scratch memory.
     """
     n, k = len(models), len(classes)
     bits = min(32 // k, 8)
@@ -250,7 +266,8 @@ def count(
     winner, number = np.zeros(BLOCK, np.int32), np.full(BLOCK, k, np.int32)
     possible, own = np.empty(k * BLOCK, np.int32), np.empty(n * BLOCK, np.float32)
     p, p_exact = np.empty(n * k, np.float32), np.empty(n * k)
-    votes, gap = np.zeros(LANES, np.int32), np.ones(LANES, np.float32)
+    votes[:] = 0
+    gap[:] = 1
     voting, three = np.empty(most, np.int64), np.empty(k + 3, np.int64)
     for start in range(0, len(frames), BLOCK):
         size = min(BLOCK, len(frames) - start)
