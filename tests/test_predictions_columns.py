@@ -194,6 +194,16 @@ def test_load_takes_a_map(csv):
         predictions.load(path, format="pyfeat", columns="frame=frame")
 
 
+@pytest.mark.parametrize("key", ["video", "clip"])
+def test_a_table_that_load_does_not_know_asks_for_a_map(csv, tmp_path, key):
+    data = rows().assign(frame=range(4), **{key: "a"})
+    with pytest.raises(PredictionError, match=r"mine.csv: neither a prediction table .* --columns"):
+        predictions.load(csv(data))
+    data.to_parquet(tmp_path / "mine.parquet")
+    with pytest.raises(PredictionError, match=r"mine.parquet: neither a prediction table"):
+        predictions.load(tmp_path / "mine.parquet")
+
+
 def test_a_table_without_metadata_may_sum_to_0_997(tmp_path):
     p = np.random.default_rng(0).dirichlet(np.ones(7), 3) * np.array([[1.0], [0.997], [1.0]])
     data = pd.DataFrame(p, columns=[f"p_{name}" for name in labels.EXPRESSIONS_7])

@@ -103,6 +103,7 @@ def main(argv=None) -> int:
     alignment = {"missing": args.missing, "by": args.align, "tolerance": args.tolerance, "reference": args.reference}
     alignment |= {"map_classes": args.map_classes, "task": None if args.task == "auto" else args.task}
     if args.apply:
+        command.check_outputs(fused=args.out)
         weights = weights_file.FusionWeights.load(args.apply)
         tables = command.load_tables(args.predictions, args.edition, args.columns)
         fused = weights.apply(tables, **alignment)
@@ -112,7 +113,7 @@ def main(argv=None) -> int:
         for note in fused.attrs["notes"]:
             print(f"note: {note}")
         return 0
-    command.check_out(args.out)
+    command.check_outputs(args.out, args.fused)
     tables = command.load_tables(args.predictions, args.edition, args.columns)
     labels = read_labels(args.labels, args.edition or command.edition(tables), args.split, alignment["task"])
     options = {

@@ -90,7 +90,8 @@ def align(tables, missing="error", by="frame", tolerance=None, task=None, refere
     tasks, notes = _tasks(tables, task)
     edition, more = _edition(tables, "expression" in tasks, map_classes)
     matches, matched = _match(tables, by, tolerance, reference)
-    matches, lacking, filled = apply_policy(missing, matches, tuple(tables))
+    matched += _first_frames(tables) if by == "frame" else []
+    matches, lacking, filled = apply_policy(missing, matches, tuple(tables), matched)
     values = {}
     if "expression" in tasks:
         arrays = (_class_columns(table, edition) for table in tables.values())
@@ -206,6 +207,23 @@ def _match(tables, by, tolerance, reference):
         f"{name}: trials that {called} does not have are left out: {some(surplus)}"
         for name, surplus in zip(names, matches.surplus)
         if surplus
+    ]
+
+
+def _first_frames(tables) -> list:
+    """A table that counts from 1 would be fused one frame late without anybody noticing."""
+    ends = {name: table.groupby("trial", sort=False)["frame"].agg(["first", "last"]) for name, table in tables.items()}
+    first = next((name for name, frames in ends.items() if (frames["first"] == 0).all()), None)
+    if first is None:
+        return []
+    later = []
+    for name, frames in ends.items():
+        both = frames.index.intersection(ends[first].index)
+        if len(both) and (frames.loc[both] - ends[first].loc[both] == 1).all(axis=None):
+            later.append(name)
+    return [
+        f"{name}: begins and ends one frame later than {first} in every trial; if it numbers frames from 1, subtract 1 (index_base=1)"
+        for name in later
     ]
 
 

@@ -6,6 +6,7 @@ from abaw_tf import labels, predictions
 from abaw_tf.evaluation.label_tables import TASK_COLUMNS
 from abaw_tf.evaluation.output import model_names
 from abaw_tf.predictions import PredictionError
+from abaw_tf.predictions.columns import TABULAR
 from abaw_tf.predictions.pyfeat import is_pyfeat
 from abaw_tf.predictions.storage import is_table
 
@@ -59,10 +60,14 @@ def edition(tables) -> str:
     return max((predictions.edition_of(table) for table in tables.values()), key=lambda one: one.n_classes).name
 
 
-def check_out(path) -> None:
-    """Refuse, before anything is computed, a name under which weights cannot be kept."""
-    if Path(path).suffix.lower() != ".json":
-        raise PredictionError(f"the weights are written as .json. Received: --out {path}")
+def check_outputs(weights=None, fused=None) -> None:
+    """Refuse, before anything is computed, names under which the weights or a fused table cannot be written."""
+    if weights is not None and Path(weights).suffix.lower() != ".json":
+        raise PredictionError(f"the weights are written as .json. Received: --out {weights}")
+    if fused is not None and Path(fused).suffix.lower() not in ("", ".parquet", ".csv"):
+        raise PredictionError(
+            f"a fused table is written as .parquet or .csv, or as submission files into a folder. Received: {fused}"
+        )
 
 
 def write_fused(table, path) -> list:
@@ -70,10 +75,6 @@ def write_fused(table, path) -> list:
     path = Path(path)
     if path.suffix.lower() in (".parquet", ".csv"):
         return [predictions.write(table, path)]
-    if path.suffix:
-        raise PredictionError(
-            f"a fused table is written as .parquet or .csv, or as submission files into a folder. Received: {path}"
-        )
     tasks = [task for task, columns in TASK_COLUMNS.items() if all(name in table for name in columns)]
     folders = [path / task if len(tasks) > 1 else path for task in tasks]
     for task, folder in zip(tasks, folders):
@@ -95,9 +96,7 @@ def _split(item):
 
 
 def _is_plain(path) -> bool:
-    """True for a file that is no prediction table, py-feat CSV or submission."""
-    if not path.is_file() or path.suffix.lower() not in (".csv", ".tsv", ".txt", ".parquet"):
+    """True for a file that needs a column map: no prediction table, no py-feat CSV."""
+    if not path.is_file() or path.suffix.lower() not in TABULAR:
         return False
-    if path.suffix.lower() == ".csv" and is_pyfeat(path):
-        return False
-    return not is_table(path)
+    return not is_table(path) and not (path.suffix.lower() == ".csv" and is_pyfeat(path))

@@ -16,7 +16,7 @@ _FILLED = {
 }
 
 
-def apply_policy(missing, matches, names):
+def apply_policy(missing, matches, names, hints=()):
     """Refuse, drop or hold frames.
 
     Parameters
@@ -26,6 +26,8 @@ def apply_policy(missing, matches, names):
     matches : Matches
     names : tuple of str
         The models.
+    hints : sequence of str
+        Possible reasons, for the message.
 
     Returns
     -------
@@ -49,7 +51,7 @@ def apply_policy(missing, matches, names):
     if missing == "error":
         raise PredictionError(
             "the models do not predict the same frames; predict them with every model, or say what to do: drop, hold, uniform or mean "
-            f"(missing=..., --missing). Received: missing='error'; {'; '.join(told)}"
+            f"(missing=..., --missing). Received: missing='error'; {'; '.join([*told, *hints])}"
         )
     if missing == "drop":
         keep = ~lacking.any(axis=0)

@@ -62,6 +62,11 @@ class FusionSearch:
             tasks[task] = one
             if one.method not in FITTED:
                 continue
+            if one.found["videos"] < 2:
+                raise ValueError(
+                    f"{task}: a held-out estimate needs labelled frames of at least two videos; the weights themselves are found, leave "
+                    f"the estimate out (--no-held-out). Received: {one.found['videos']} video"
+                )
             with _bar(progress, self.fusions[task], f"held-out estimate: {task}", n_folds + 1) as bar:
                 found[task] = held_out(
                     *self._data(task),
@@ -258,6 +263,8 @@ def _task_weights(fusion, task, how, values, target, names, videos) -> TaskWeigh
         "videos": len(set(videos[known])),
         **{name: getattr(inner, name) for name in settings if hasattr(inner, name)},
     }
+    if found.get("n_draws", 0) is None:
+        found["n_draws"] = N_DRAWS[inner.level]
     temperatures = getattr(fusion, "temperatures_", None)
     return TaskWeights(
         fusion.weights_ if how in FITTED else np.full(len(names), 1 / len(names)),

@@ -82,7 +82,7 @@ class FusionWeights:
         data = {
             "format": FORMAT,
             "version": VERSION,
-            "abaw_tf": abaw_tf.__version__,
+            "versions": {"abaw_tf": abaw_tf.__version__, "numpy": np.__version__},
             "edition": self.edition,
             "models": list(self.models),
             **{task: self._task_to_dict(task) for task in self.tasks},
@@ -139,7 +139,7 @@ class FusionWeights:
             raise WeightsError(f"{path}: holds no fusion weights (key 'format': {FORMAT!r}); search them again")
         if data.get("version") != VERSION:
             raise WeightsError(
-                f"{path}: written by another version of the toolkit (abaw_tf {data.get('abaw_tf')}); search the weights again. "
+                f"{path}: written by another version of the toolkit ({data.get('versions')}); search the weights again. "
                 f"Received: version={data.get('version')!r}"
             )
         models = reader.get(

@@ -13,7 +13,7 @@ from abaw_tf.predictions.rules import RENORMALISED, PredictionError
 from abaw_tf.predictions.storage import EXACT
 from abaw_tf.predictions.table import make_table
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
+TABULAR = (".csv", ".tsv", ".txt", ".parquet")
 FIRST_LINE = 2
 """Line of the first row in a text file: the header is line 1."""
 
@@ -244,8 +244,8 @@ def _frames(source, trials, settings, notes):
 
 
 def _header(path) -> list:
-    if path.suffix.lower() not in SUFFIXES:
-        raise PredictionError(f"{path}: a column map reads {', '.join(SUFFIXES)}. Received: suffix {path.suffix!r}")
+    if path.suffix.lower() not in TABULAR:
+        raise PredictionError(f"{path}: a column map reads {', '.join(TABULAR)}. Received: suffix {path.suffix!r}")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; give a table with a row per frame")
     if path.suffix.lower() == ".parquet":

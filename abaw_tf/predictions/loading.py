@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from abaw_tf import labels
-from abaw_tf.predictions.columns import read_columns
+from abaw_tf.predictions.columns import TABULAR, read_columns
 from abaw_tf.predictions.pyfeat import is_pyfeat, read_pyfeat
 from abaw_tf.predictions.rules import PredictionError
-from abaw_tf.predictions.storage import read
+from abaw_tf.predictions.storage import is_table, read
 from abaw_tf.predictions.submission import read_submission
 
 FORMATS = ("auto", "table", "pyfeat", "submission", "columns")
@@ -51,7 +51,15 @@ def load(path, edition=None, format="auto", columns=None):
 
 def _detect(path) -> str:
     if path.is_file():
-        return "pyfeat" if path.suffix.lower() == ".csv" and is_pyfeat(path) else "table"
+        if path.suffix.lower() == ".csv" and is_pyfeat(path):
+            return "pyfeat"
+        if path.suffix.lower() in TABULAR and not is_table(path):
+            raise PredictionError(
+                f"{path}: neither a prediction table (columns trial, frame and p_<Class>, expression, valence or arousal) nor py-feat's; "
+                "say which of its columns hold what by a column map (columns=..., --columns), such as "
+                "'trial=video,frame=idx,p_Neutral=neutral,...'"
+            )
+        return "table"
     if any(is_pyfeat(file) for file in path.glob("*.csv")):
         return "pyfeat"
     if any(path.glob("*.txt")):

@@ -13,15 +13,18 @@ from abaw_tf.predictions.table import add_note, concatenate, make_table
 
 _EMOTIONS = ("neutral", "happy", "happiness", "sad", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
 _BOX = ("FaceRectWidth", "FaceRectHeight")
+_OWN = ("FaceScore", "FaceRectWidth", "approx_time", "input")
 SCORE_MARGIN = 0.05
 """Faces of a frame whose detector score is this close to the best are taken to be equally sure."""
 
 
 def is_pyfeat(path) -> bool:
-    """True if a CSV file's header is that of a py-feat detection: frames and the emotions' columns."""
+    """True if a CSV file's header is that of a py-feat detection: frames, emotions, and either a column of its own or nothing else."""
     with open(path, encoding="utf-8-sig", errors="replace") as file:
         header = [name.strip().strip('"') for name in file.readline().split(",")]
-    return "frame" in header and "trial" not in header and len(_emotion_columns(header)) >= 7
+    emotions = _emotion_columns(header)
+    own = any(name in header for name in _OWN) or len(header) == len(emotions) + 1
+    return "frame" in header and "trial" not in header and len(emotions) >= 7 and own
 
 
 def read_pyfeat(path, edition="abaw2", fps=None) -> pd.DataFrame:

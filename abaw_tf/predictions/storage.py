@@ -96,16 +96,16 @@ def read(path, edition=None) -> pd.DataFrame:
 
 def is_table(path) -> bool:
     """True for a ``.parquet`` or ``.csv`` whose columns are those of a prediction table (trial, frame and a prediction)."""
-    if _suffix(path) == ".csv":
+    if path.suffix.lower() == ".csv":
         with open(path, encoding="utf-8-sig", errors="replace") as file:
             head = file.readline()
         if head.startswith(_COMMENT):
             return True
         names = [name.strip().strip('"') for name in head.split(",")]
+    elif path.suffix.lower() == ".parquet":
+        names = _read_parquet(path)[0].columns
     else:
-        import pyarrow.parquet as pq
-
-        names = pq.read_schema(path).names
+        return False
     return {"trial", "frame"} <= set(names) and any(name.startswith("p_") or name in PREDICTIONS for name in names)
 
 

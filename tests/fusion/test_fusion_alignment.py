@@ -103,6 +103,16 @@ def test_uniform_and_mean_fill_only_what_is_lacking(gaps):
         np.testing.assert_allclose(aligned.probabilities.sum(axis=2), 1)
 
 
+def test_a_table_that_counts_from_one_is_pointed_out():
+    tables = {"A": table({"a": range(4), "b": range(3)}), "B": table({"a": range(1, 5), "b": range(1, 4)})}
+    hint = "B: begins and ends one frame later than A in every trial; if it numbers frames from 1"
+    with pytest.raises(PredictionError, match=hint):
+        align(tables)
+    assert align(tables, "drop").notes[0].startswith(hint)
+    short = {**tables, "B": table({"a": range(1, 5), "b": range(1, 3)})}
+    assert not any("begins and ends" in note for note in align(short, "drop").notes)
+
+
 def test_whole_trials_are_reported_apart_from_frames_and_cannot_be_held():
     tables = {"A": table({"a": range(3), "b": range(4)}), "B": table({"a": [0, 2]}, seed=1)}
     told = "B: 1 of 7 frames lacking (the first is frame 1 of trial a) and 1 whole trial(s) lacking (b) with 4 frames"

@@ -174,6 +174,15 @@ def test_the_estimate_is_printed_and_kept(files, tool):
     assert again.read_text() == first
 
 
+def test_one_video_has_no_estimate_but_weights(files, tool):
+    table = pd.read_csv(files / "val.csv")
+    table[table["trial"] == "val0"].to_csv(files / "val.csv", index=False)
+    status, out, error = tool(*search(files))
+    assert (status, "wrote" in out) == (2, True)
+    assert "at least two videos" in error
+    assert json.loads((files / "w.json").read_text())["expression"]["found"]["videos"] == 1
+
+
 def test_what_was_searched_is_kept_when_the_estimate_fails(files, tool, monkeypatch):
     def fail(*_, **__):
         raise ValueError("too few videos")
@@ -201,6 +210,7 @@ def test_wrong_use_is_told_in_one_line(files, tool):
         "Did you mean 'val_svm'": (net, svm, *labels, "--columns", "val_svn:map.yaml"),
         "reference must be one of val_net, val_svm": (net, svm, *labels, "--reference", "net"),
         "is for valence and arousal": (net, svm, *labels, "--method", "optimum", "--task", "expression"),
+        "fused table is written as .parquet": (net, svm, *labels, "--fused", files / "f.xlsx"),
         "tolerance is a number of seconds": (net, svm, *labels, "--tolerance", 0.1),
     }
     for message, arguments in cases.items():
