@@ -4,11 +4,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
+from abaw_tf import predictions
 from abaw_tf.labels import EXPRESSIONS_7
 from abaw_tf.plots import fusion as plots
+from abaw_tf.plots.bands import plot_expression_bands
+from abaw_tf.plots.style import CLASS_COLORS
 
 MODELS = ["one", "two", "three", "four"]
 
@@ -174,3 +177,31 @@ def test_pictures_go_where_they_are_told():
     figure = Figure()
     assert plots.plot_search([(-1, 0.5)], figure=figure) is figure
     assert plt.get_fignums() == []
+
+
+class TestBands:
+    def table(self, frames, expression, trial="a", **columns):
+        return predictions.make_table(trial, frames, expression=expression, **columns)
+
+    def test_a_band_per_model(self):
+        tables = {"one": self.table([0, 1, 2], [4, 4, 1]), "two": self.table([0, 1, 2, 6], [0, 0, 0, 4])}
+        ax = plot_expression_bands(tables, "a")
+        assert [label.get_text() for label in ax.get_yticklabels()] == ["one", "two"]
+        spans = {}
+        for collection in ax.collections:
+            if not collection.get_hatch():
+                box = collection.get_paths()[0].get_extents()
+                spans.setdefault(int(box.y0), []).append((box.x0, box.x1, to_hex(collection.get_facecolor()[0])))
+        colors = {name: to_hex(CLASS_COLORS[name]) for name in CLASS_COLORS}
+        assert spans[0] == [(0, 2, colors["Happiness"]), (2, 3, colors["Anger"])]
+        assert spans[1] == [(0, 3, colors["Neutral"]), (6, 7, colors["Happiness"])]
+        assert ax.get_xlim() == (0, 7)
+        assert [text.get_text() for text in ax.get_legend().get_texts()] == ["Neutral", "Anger", "Happiness"]
+
+    def test_faults(self):
+        with pytest.raises(ValueError, match=r"two: the table does not hold the trial. Received: trial='a'"):
+            plot_expression_bands({"one": self.table([0], [1]), "two": self.table([0], [1], "b")}, "a")
+        with pytest.raises(ValueError, match="one: the table predicts no expression"):
+            plot_expression_bands({"one": predictions.make_table("a", [0], valence=[0.0])}, "a")
+        with pytest.raises(ValueError, match="at least one model"):
+            plot_expression_bands({}, "a")

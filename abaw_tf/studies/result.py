@@ -91,8 +91,13 @@ def _text(value) -> str:
         return "–"
     if isinstance(value, Integral):
         return f"{value:,}"
-    return f"{value:.4f}" if isinstance(value, Real) else str(value)
+    return _number(value) if isinstance(value, Real) else str(value)
 
 
 def _span(low, high) -> str:
-    return "–" if np.isnan(low) else f"{low:.4f} … {high:.4f}"
+    return "–" if np.isnan(low) else f"{_number(low)} … {_number(high)}"
+
+
+def _number(value) -> str:
+    """Four digits; what rounds to zero has no sign."""
+    return f"{round(value, 4) + 0.0:.4f}"

@@ -184,6 +184,100 @@ class TestFaceApi:
         assert model.count_params() == sum(values.size for values in w.values())
 
 
+@pytest.fixture(scope="module")
+def result(realdata):
+    from abaw_tf.studies import run_study
+
+    return run_study("fusion_votes", realdata, draws=200, bootstrap=200)
+
+
+class TestVotesStudy:
+    def test_fixed_rows_are_scikit_learns(self, result, votes):
+        from sklearn.metrics import accuracy_score, f1_score
+
+        summary = pd.read_csv(votes / "summaryTable.csv")
+        known = ~summary["MultiModalVote"].str.contains(":")
+        truth = summary["MultiModalVote"][known]
+        for name, column in (("voice", "VoiceVote"), ("face", "FaceVote")):
+            # A tie falls to the first class in the official order.
+            winner = summary[column][known].map(lambda letters: min(letters.split(":"), key="NADFHS".index))
+            assert result.table.loc[name, "held_out"] == pytest.approx(
+                f1_score(truth, winner, average="macro"), abs=1e-12
+            )
+            assert result.table.loc[name, "accuracy"] == pytest.approx(accuracy_score(truth, winner), abs=1e-12)
+        assert result.table.loc["most frequent class", "accuracy"] == pytest.approx((truth == "N").mean(), abs=1e-12)
+
+    def test_people_use_both_face_and_voice(self, result):
+        table = result.table
+        assert table.loc["voice", "held_out"] < table.loc["face", "held_out"] < table.loc["SWF", "held_out"]
+        assert (table.loc[["SWF", "MCWF", "SWF, logits", "MCWF, logits"], "gain_low"] > 0).all()
+        assert (table["low"] < table["held_out"]).all()
+        assert (table["held_out"] < table["high"]).all()
+        # Searched on all actors, scored on the same: never worse than what the search starts from.
+        for name, starts in (("SWF", ["voice", "face", "equal weights"]), ("MCWF, logits", ["equal weights, logits"])):
+            assert (table.loc[name, "search_set"] >= table.loc[starts, "search_set"]).all()
+        print("\n" + result.format())
+
+    def test_what_is_said(self, result):
+        text = "\n".join(result.notes)
+        assert "7,442 clips of 91 actors; 420" in text
+        assert "best on the other folds (face in 10)" in text
+        assert {ax.get_title(loc="left") for ax in result.figure.axes} >= {"Macro F1", "MCWF weights from all actors"}
+
+
+@pytest.fixture(scope="module")
+def tables(realdata):
+    from abaw_tf.studies.network_predictions import predict_networks
+
+    clips = ["video_grid/bbaf2n.mpg", "video_pyfeat/single_face.mp4", "video_pyfeat/no_face.mp4"]
+    return predict_networks(realdata, clips, stride=6)
+
+
+class TestNetworks:
+    def test_every_network_sees_the_same_frames(self, tables):
+        first, *others = tables.values()
+        for table in others:
+            pd.testing.assert_frame_equal(table[["trial", "frame", "time"]], first[["trial", "frame", "time"]])
+        assert set(first["trial"]) == {"bbaf2n", "single_face"}
+        assert first.groupby("trial").size().between(60, 75).all()
+
+    @pytest.mark.parametrize("network", ["mini-XCEPTION", "big-XCEPTION", "face-api"])
+    def test_expressions_are_those_that_the_faces_show(self, tables, network):
+        """The man is serious, then grins; the speaker reads a sentence."""
+        happy = tables[network].set_index(["trial", "frame"])["p_Happiness"]
+        assert happy["single_face"].loc[:10].mean() < 0.3
+        assert happy["single_face"].loc[28:60].mean() > 0.8
+        names = np.array(EXPRESSIONS_7)[tables[network]["expression"]]
+        assert (names[tables[network]["trial"] == "bbaf2n"] == "Neutral").mean() > 0.5
+
+    def test_the_study_of_few_clips(self, tables):
+        from abaw_tf.studies import networks
+
+        result = networks.run(None, draws=50, bootstrap=20, tables=tables)
+        table = result.table
+        decided = {name: one["expression"].to_numpy() for name, one in tables.items()}
+        for against, method in table.index:
+            if method in decided:
+                agreement = (decided[against] == decided[method]).mean()
+                assert table.loc[(against, method), "held_out"] == pytest.approx(agreement, abs=1e-12)
+        assert table.loc[("–", "all three, equal weights"), "entropy_bits"] > 0
+        assert (table["switches_per_second"] >= 0).all()
+        assert any("no clip has labels" in note for note in result.notes)
+
+    @pytest.mark.slow
+    def test_the_whole_study(self, realdata):
+        from abaw_tf.studies import run_study
+
+        result = run_study("fusion_networks", realdata, draws=200, bootstrap=200)
+        print("\n" + result.format())
+        singles = result.table.loc[
+            [("face-api", "mini-XCEPTION"), ("face-api", "big-XCEPTION"), ("big-XCEPTION", "face-api")]
+        ]
+        fused = result.table.loc[("–", "all three, equal weights")]
+        assert fused["switches_per_second"] < singles["switches_per_second"].min()
+        assert singles["held_out"].between(0.75, 0.95).all()
+
+
 def test_the_manifest_of_the_material_is_needed(tmp_path, monkeypatch):
     from abaw_tf.studies import realdata_folder, run_study
 
