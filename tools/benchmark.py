@@ -28,6 +28,22 @@ def measure_features(arguments):
     )
 
 
+def add_fusion(subparsers):
+    parser = subparsers.add_parser("fusion", help="search for fusion weights against the plain loop")
+    parser.add_argument("--frames", type=int, default=318_503)
+    parser.add_argument("--models", type=int, default=4)
+    parser.add_argument("--classes", type=int, default=7)
+    parser.add_argument("--draws", type=int, default=1000, help="ten times as many for the CCC")
+    parser.add_argument("--repeats", type=int, default=3, help="turns; the best one counts")
+    parser.set_defaults(measure=measure_fusion)
+
+
+def measure_fusion(arguments):
+    from abaw_tf.benchmarks.fusion import benchmark_fusion
+
+    return benchmark_fusion(arguments.frames, arguments.models, arguments.classes, arguments.draws, arguments.repeats)
+
+
 def add_scoring(subparsers):
     parser = subparsers.add_parser("scoring", help="scores of a million frames, with and without intervals")
     parser.add_argument("--frames", type=int, default=1_000_000)
@@ -67,7 +83,7 @@ def measure_pipeline(arguments):
 
 # One function per subcommand: it adds the parser and sets `measure`, which takes the arguments and returns a list of
 # abaw_tf.benchmarks.results.Result.
-SUBCOMMANDS = (add_features, add_pipeline, add_scoring, add_startup)
+SUBCOMMANDS = (add_features, add_fusion, add_pipeline, add_scoring, add_startup)
 
 
 def main(argv=None) -> int:

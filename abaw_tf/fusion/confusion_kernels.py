@@ -192,7 +192,7 @@ def _bound_own(p, region, models, classes, margin, winner, number, possible, own
 
 @_double
 def pack(source, order, cells, region, shared, prune, margin, models, classes, packed, packed_frames, settled):
-    """Copy the frames `order` of `source` (models, frames, classes) into blocks, but for those decided in the whole region.
+    """Copy the frames `order` of `source` (models, frames, classes backwards) into blocks, save those decided all over the region.
 
     Returns the number of packed frames and -1, or the first frame with a value that is not finite. `settled` (cells, classes) counts the
     decided frames.
@@ -209,7 +209,7 @@ def pack(source, order, cells, region, shared, prune, margin, models, classes, p
             largest = 0.0
             for m in range(n):
                 for c in range(k):
-                    magnitude = abs(np.float64(source[m, frame, c]))
+                    magnitude = abs(np.float64(source[m, frame, k - 1 - c]))
                     if not magnitude < np.inf:
                         return kept, frame
                     largest = max(largest, magnitude)
@@ -217,7 +217,7 @@ def pack(source, order, cells, region, shared, prune, margin, models, classes, p
             scale = 1 / largest if 1 / ORDINARY < largest < ORDINARY else 0.0
             for c in range(k):
                 for m in range(n):
-                    block[(c * n + m) * BLOCK + f] = source[m, frame, c] * scale
+                    block[(c * n + m) * BLOCK + f] = source[m, frame, k - 1 - c] * scale
         if prune:
             if shared:
                 _bound_shared(block, region, models, classes, margin, winner, number, possible, own)
@@ -320,7 +320,7 @@ def count(
                         for i in range(n_voting):
                             for c in range(k):
                                 for m in range(n):
-                                    p_exact[c * n + m] = source[m, voting[i], c]
+                                    p_exact[c * n + m] = source[m, voting[i], k - 1 - c]
                             _decide_exactly(p_exact, double[leaf], bits, models, classes, votes)
                     _take_votes(votes, bits, classes, counts[leaf, cell])
 

@@ -91,6 +91,9 @@ def _count_into(result, probabilities, cells, weights, prune, progress):
 
     n_models, _, n_classes = probabilities.shape
     shared = weights.ndim == 2
+    # Backwards and not to be written to, arrays of every memory layout are of one type to the compiler.
+    source = probabilities[:, :, ::-1]
+    source.flags.writeable = False
     constants = (0,) * n_models, (0,) * n_classes
     leaves = _Leaves(weights, n_classes, kernels.LANES)
     order = _by_cell(cells, result.shape[1])
@@ -100,7 +103,7 @@ def _count_into(result, probabilities, cells, weights, prune, progress):
         packed = np.empty((-(-len(frames) // kernels.BLOCK), n_models * n_classes * kernels.BLOCK), np.float32)
         kept, settled = np.empty(len(frames), np.int64), np.zeros(result.shape[1:], np.int64)
         n_kept, bad = kernels.pack(
-            probabilities, frames, cells, leaves.root, shared, prune, margins(n_models)[1], *constants, packed, kept, settled
+            source, frames, cells, leaves.root, shared, prune, margins(n_models)[1], *constants, packed, kept, settled
         )  # fmt: skip
         if bad >= 0:
             raise _not_finite(probabilities, bad)
@@ -114,7 +117,7 @@ def _count_into(result, probabilities, cells, weights, prune, progress):
         scratch = _aligned((2, kernels.LANES), np.int32)
         settled = np.zeros((len(some), *result.shape[1:]), np.int64)
         kernels.count(
-            probabilities, packed, frames, cells, single, double, bounds, shared, prune, margins(n_models), *constants,
+            source, packed, frames, cells, single, double, bounds, shared, prune, margins(n_models), *constants,
             counts, settled, scratch[0], scratch[1].view(np.float32)
         )  # fmt: skip
         return counts, settled
