@@ -15,11 +15,9 @@ from abaw_tf.fusion.continuous import CCCFusion
 from abaw_tf.fusion.dirichlet import LEVELS, N_DRAWS, DirichletFusion
 from abaw_tf.fusion.label_alignment import option
 from abaw_tf.fusion.objectives import objective
+from abaw_tf.fusion.search_text import search_text
 from abaw_tf.fusion.tables import fuse_aligned, fuse_probabilities
-from abaw_tf.fusion.weights_file import METHODS, FusionWeights, TaskWeights
-
-FITTED = ("search", "optimum")
-"""Methods whose weights are fitted to the labels."""
+from abaw_tf.fusion.weights_file import FITTED, METHODS, FusionWeights, TaskWeights
 
 
 @dataclass(frozen=True)
@@ -88,44 +86,8 @@ class FusionSearch:
         return fuse_aligned(self.aligned, weights, **self.weights.options(tasks))
 
     def format(self) -> str:
-        """Scores on the frames of the search, and the held-out estimates, as text for a terminal."""
-        blocks = []
-        for task in self.weights.tasks:
-            lines = [task]
-            if task in self.held_out:
-                lines += [self.held_out[task].format()]
-            else:
-                lines += self._score_lines(task)
-            blocks.append("\n".join([*lines, *self._weights_lines(task)]))
-        return "\n\n".join(["\n\n".join(blocks), *filter(None, ["\n".join(f"note: {n}" for n in self.weights.notes)])])
-
-    def _score_lines(self, task) -> list:
-        one = self.weights.tasks[task]
-        rows = {**one.found["single_scores"], "equal weights": one.found["equal_score"]}
-        if one.method != "average":
-            level = "per model" if one.level == "model" else "per model and column"
-            rows["majority" if one.method == "majority" else f"{one.method} ({level})"] = one.found["score"]
-        width = max(map(len, rows))
-        lines = [f"{one.found['metric']} on {one.found['frames']:,} frames of {one.found['videos']} videos"]
-        lines += [f"  {name:<{width}}  {'undefined' if s is None else f'{s:.4f}'}" for name, s in rows.items()]
-        if one.method in FITTED or one.temperatures is not None:
-            lines.append(
-                "The score of a fusion on the frames that it is fitted to is optimistic: judge it on held-out videos."
-            )
-        return lines
-
-    def _weights_lines(self, task) -> list:
-        one = self.weights.tasks[task]
-        if one.method not in FITTED:
-            return []
-        columns = ["weight"] if one.level == "model" else self.weights.columns(task)
-        rows = one.weights[:, None] if one.level == "model" else one.weights
-        width = max(map(len, self.weights.models))
-        head = f"  {'':<{width}}" + "".join(f"  {name:>{max(6, len(name))}}" for name in columns)
-        return ["", head] + [
-            f"  {model:<{width}}" + "".join(f"  {value:>{max(6, len(name))}.3f}" for name, value in zip(columns, row))
-            for model, row in zip(self.weights.models, rows)
-        ]
+        """Scores on the frames of the search, the held-out estimates and the weights as text for a terminal."""
+        return search_text(self)
 
     def _data(self, task):
         return task_arrays(self.aligned, self.labels, task)
@@ -285,11 +247,11 @@ def _labelled(fusion):
 def _bar(progress, fusion, what, n_fits=1):
     if progress is None:
         return nullcontext()
-    fusion = getattr(fusion, "fusion", fusion)
+    # Folds share the draws of a Dirichlet search, but not its refinement, and not what is calibrated for each.
+    shared, fusion = hasattr(fusion, "fit_folds"), getattr(fusion, "fusion", fusion)
     if isinstance(fusion, DirichletFusion):
         draws = N_DRAWS[fusion.level] if fusion.n_draws is None else fusion.n_draws
-        # The draws are shared by the folds, the refinement is not.
-        total = draws + n_fits * fusion.refine * max(100, draws // 10)
+        total = draws * (1 if shared else n_fits) + n_fits * fusion.refine * max(100, draws // 10)
     else:
         total = n_fits * (fusion.n_draws if fusion.method == "search" else 1)
     return progress(total=total, desc=what, unit="draw", leave=False)

@@ -17,6 +17,8 @@ from abaw_tf.fusion.tables import fuse_aligned
 
 FORMAT, VERSION = "abaw_tf fusion weights", 1
 METHODS = ("search", "optimum", "average", "majority")
+FITTED = ("search", "optimum")
+"""Methods whose weights are fitted to the labels."""
 
 
 class WeightsError(ValueError):

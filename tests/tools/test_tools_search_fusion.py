@@ -1,6 +1,7 @@
 """tools/search_fusion.py as its users call it."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -117,7 +118,10 @@ def test_both_tasks_become_two_folders_of_submissions(files, tool):
 
 
 def test_plain_tables_submissions_and_detectors_are_fused_together(files, tool, realdata):
-    detector = realdata / "frame_preds_pyfeat_news"
+    detector = files / "detector"
+    detector.mkdir()
+    for clip in ("001", "003", "011"):
+        shutil.copy(realdata / "frame_preds_pyfeat_news" / f"{clip}.csv", detector)
     real = predictions.load(detector)
     rng = np.random.default_rng(0)
     keys = real[["trial", "frame"]]
@@ -134,16 +138,16 @@ def test_plain_tables_submissions_and_detectors_are_fused_together(files, tool, 
     common = ("--labels", files / "truth.csv", "--out", files / "w.json", "--draws", 30, "--no-held-out")
     status, _, error = tool(*inputs, *common)
     assert status == 2
-    assert "frame_preds_pyfeat_news: " in error
+    assert "detector: " in error
     assert "frames lacking" in error
     status, out, _ = tool(*inputs, *common, "--missing", "drop")
     assert status == 0
-    assert f"on {len(keys):,} frames of 10 videos" in out
+    assert f"on {len(keys):,} frames of 3 videos" in out
     assert "rows of probabilities renormalised (sums 0.9970 to 0.9970)" in out
     assert "votes: class decisions without probabilities" in out
-    status, out, _ = tool(*inputs, *common, "--reference", "frame_preds_pyfeat_news")
+    status, out, _ = tool(*inputs, *common, "--reference", "detector")
     assert status == 0
-    assert f"on {len(keys):,} frames of 10 videos" in out
+    assert f"on {len(keys):,} frames of 3 videos" in out
     unnamed = (detector, files / "plain.csv", "--columns", column_map, "--method", "average")
     assert tool(*unnamed, *common)[0] == 0
 
@@ -172,6 +176,17 @@ def test_the_estimate_is_printed_and_kept(files, tool):
     first = (files / "w.json").read_text()
     tool(*search(files, "--folds", 4, "--bootstrap", 50, "--task", "expression", "--out", again))
     assert again.read_text() == first
+
+
+@pytest.mark.parametrize("more", [("--bootstrap", 50), ("--no-held-out", "--method", "majority")])
+def test_the_report_is_one_page(files, tool, more):
+    status, out, _ = tool(*search(files, *more, "--report", files / "report"))
+    assert status == 0
+    (page,) = (files / "report").iterdir()
+    assert str(page) in out
+    text = page.read_text(encoding="utf-8")
+    assert "Valence and arousal" in text
+    assert ("Held out" in text) == ("--no-held-out" not in more)
 
 
 def test_one_video_has_no_estimate_but_weights(files, tool):
