@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 
 from abaw_tf import predictions
 from abaw_tf.fusion.alignment import MISSING, align, align_labels
+from abaw_tf.labels import EXPRESSIONS_7
 from abaw_tf.predictions import PredictionError
+
+P = [f"p_{name}" for name in EXPRESSIONS_7]
 
 
 def table(frames, trial="a", fps=None, edition="abaw2", decided=False, seed=0, **extra):
@@ -83,6 +86,37 @@ def test_hold_takes_the_nearest_earlier_frame_else_the_first(gaps):
     np.testing.assert_array_equal(aligned.probabilities[2, 4], p_of(gaps["C"], 2))
     np.testing.assert_array_equal(aligned.probabilities[0], predictions.probabilities(gaps["A"]))
     assert [note[:18] for note in aligned.notes] == ["B: 2 of 6 frames l", "C: 2 of 6 frames l"]
+
+
+def filled_by_hand(tables, key, name, policy):
+    """One model's probabilities for a frame, found without arrays: the policies as their description says."""
+    rows = {(t, f): p for t, f, *p in tables[name][["trial", "frame", *P]].itertuples(index=False)}
+    if key in rows:
+        return rows[key]
+    trial, frame = key
+    if policy == "hold":
+        own = sorted(f for t, f in rows if t == trial)
+        return rows[trial, max((f for f in own if f < frame), default=own[0])]
+    if policy == "uniform":
+        return [1 / 7] * 7
+    others = [p_of(other, frame, trial) for other in tables.values() if key in set(zip(other["trial"], other["frame"]))]
+    return np.mean(others, axis=0)
+
+
+frames_of = st.lists(st.integers(0, 6), min_size=1, max_size=6, unique=True).map(sorted)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.fixed_dictionaries({"b": frames_of, "a": frames_of}), min_size=1, max_size=3), st.data())
+def test_every_policy_equals_its_description(frames, data):
+    policy = data.draw(st.sampled_from(["hold", "uniform", "mean"]))
+    tables = {f"model {i}": table(one, seed=10 * i) for i, one in enumerate(frames)}
+    aligned = align(tables, policy)
+    keys = sorted({(trial, frame) for one in frames for trial in one for frame in one[trial]})
+    assert list(zip(aligned.keys["trial"], aligned.keys["frame"])) == keys
+    for position, name in enumerate(tables):
+        expected = [filled_by_hand(tables, key, name, policy) for key in keys]
+        np.testing.assert_allclose(aligned.probabilities[position], expected, rtol=1e-14)
 
 
 def test_hold_never_crosses_into_another_trial():
