@@ -38,15 +38,34 @@ def parse(argv):
     data(
         "--task", choices=("auto", "expression", "valence_arousal"), default="auto", help="default: all that both have"
     )
-    data("--columns", action="append", default=[], metavar="[NAME:]MAP", help=(
-        "column map of a plain table: 'trial=video,frame=idx,p_Neutral=neutral,...,index_base=1', or a YAML or JSON file; without NAME "
-        "for every file that is no prediction table, py-feat CSV or submission; may be repeated"))  # fmt: skip
-    data("--missing", choices=POLICIES, default="error", help=(
-        "frames that a model lacks: refuse (default), drop for all, hold the model's last frame, uniform probabilities, mean of the others"
-    ))  # fmt: skip
+    data(
+        "--columns",
+        action="append",
+        default=[],
+        metavar="[NAME:]MAP",
+        help=(
+            "column map of a plain table: 'trial=video,frame=idx,p_Neutral=neutral,...,index_base=1', or a YAML or JSON file; without NAME "
+            "for every file that is no prediction table, py-feat CSV or submission; may be repeated"
+        ),
+    )
+    data(
+        "--missing",
+        choices=POLICIES,
+        default="error",
+        help=(
+            "frames that a model lacks: refuse (default), drop for all, hold the model's last frame, uniform, mean of the others"
+        ),
+    )
     data("--align", choices=("frame", "time"), default="frame", help="match by frame number, or by the nearest time")
     data(
         "--tolerance", type=float, metavar="SECONDS", help="for --align time (default: half a frame of the other model)"
+    )
+    data(
+        "--fps",
+        action="append",
+        default=[],
+        metavar="[NAME:]RATE",
+        help="frames per second, for times; without NAME where unknown",
     )
     data(
         "--reference",
@@ -65,9 +84,13 @@ def parse(argv):
         default="model",
         help="a weight per model (SWF), or per model and class (MCWF)",
     )
-    search("--method", choices=("search", "optimum", "average", "majority"), help=(
-        "Dirichlet search (default for expressions), exact optimum of the CCC (default for valence and arousal), equal weights, vote"
-    ))  # fmt: skip
+    search(
+        "--method",
+        choices=("search", "optimum", "average", "majority"),
+        help=(
+            "Dirichlet search (default for expressions), exact optimum of the CCC (default for valence and arousal), equal weights, vote"
+        ),
+    )
     search(
         "--metric",
         help="of expressions: abaw2, abaw3, do2020, macro_f1, accuracy, module:function (default: the edition's)",
@@ -89,6 +112,8 @@ def parse(argv):
     args = parser.parse_args(argv)
     if (args.labels is None) == (args.apply is None):
         parser.error("give either --labels (to search) or --apply (to fuse)")
+    if args.folds < 2 or args.bootstrap < 0:
+        parser.error(f"--folds must be at least 2, --bootstrap not negative. Received: {args.folds}, {args.bootstrap}")
     return args
 
 
@@ -105,7 +130,7 @@ def main(argv=None) -> int:
     if args.apply:
         command.check_outputs(fused=args.out)
         weights = weights_file.FusionWeights.load(args.apply)
-        tables = command.load_tables(args.predictions, args.edition, args.columns)
+        tables = command.load_tables(args.predictions, args.edition, args.columns, args.fps)
         fused = weights.apply(tables, **alignment)
         for path in command.write_fused(fused, args.out):
             print(f"wrote {path}")
@@ -114,7 +139,7 @@ def main(argv=None) -> int:
             print(f"note: {note}")
         return 0
     command.check_outputs(args.out, args.fused)
-    tables = command.load_tables(args.predictions, args.edition, args.columns)
+    tables = command.load_tables(args.predictions, args.edition, args.columns, args.fps)
     labels = read_labels(args.labels, args.edition or command.edition(tables), args.split, alignment["task"])
     options = {
         name: getattr(args, name)

@@ -11,7 +11,7 @@ from abaw_tf.predictions.pyfeat import is_pyfeat
 from abaw_tf.predictions.storage import is_table
 
 
-def load_tables(given, edition=None, columns=()) -> dict:
+def load_tables(given, edition=None, columns=(), fps=()) -> dict:
     """Prediction tables by model name.
 
     Parameters
@@ -21,6 +21,8 @@ def load_tables(given, edition=None, columns=()) -> dict:
     edition : str, optional
     columns : sequence of str
         Column maps, ``NAME:MAP``, or one ``MAP`` for every file that `abaw_tf.predictions.load` does not know by itself.
+    fps : sequence of str
+        Frames per second, ``NAME:RATE``, or one ``RATE`` for every model whose times are unknown: times are then frame / RATE.
 
     Raises
     ------
@@ -37,22 +39,44 @@ def load_tables(given, edition=None, columns=()) -> dict:
         raise PredictionError(
             f"two models are called {twice[0]!r}; name them apart (NAME=PATH). Received: {', '.join(given)}"
         )
-    maps, common = {}, None
-    for item in columns:
+    maps, common_map = _by_name("--columns", columns, names)
+    rates, common_rate = _by_name("--fps", fps, names)
+    tables = {}
+    for name, (_, path) in zip(names, named):
+        chosen = maps.get(name, common_map if common_map is not None and _is_plain(path) else None)
+        table = predictions.load(path, edition, columns=chosen)
+        rate = rates.get(name, common_rate if common_rate is not None and table["time"].isna().all() else None)
+        tables[name] = table if rate is None else _timed(table, rate)
+    return tables
+
+
+def _by_name(flag, items, names):
+    """``NAME:VALUE`` by name, and the ``VALUE`` without a name."""
+    found, common = {}, None
+    for item in items:
         name, colon, value = item.partition(":")
         if colon and name in names:
-            maps[name] = value
+            found[name] = value
         elif colon and "=" not in name and not Path(item).exists():
             raise PredictionError(
-                f"--columns names a model that is not given.{labels.suggestion(name, names)} Received: {name!r} of {', '.join(names)}"
+                f"{flag} names a model that is not given.{labels.suggestion(name, names)} "
+                f"Received: {name!r} of {', '.join(names)}"
             )
         else:
             common = item
-    tables = {}
-    for name, (_, path) in zip(names, named):
-        chosen = maps.get(name, common if common is not None and _is_plain(path) else None)
-        tables[name] = predictions.load(path, edition, columns=chosen)
-    return tables
+    return found, common
+
+
+def _timed(table, rate):
+    try:
+        value = float(rate)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < float("inf"):
+        raise PredictionError(f"--fps must be a positive number of frames per second. Received: {rate!r}")
+    timed = table.assign(time=table["frame"] / value)
+    timed.attrs = table.attrs
+    return predictions.add_note(timed, f"times from the frame numbers, {value:g} frames per second")
 
 
 def edition(tables) -> str:

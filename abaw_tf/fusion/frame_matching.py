@@ -166,7 +166,7 @@ def _known_times(table, name) -> np.ndarray:
     if unknown.any():
         row = table.iloc[int(np.argmax(unknown))]
         raise PredictionError(
-            f"{name}: matching by time needs the time of every frame; read the predictions with fps=..., or match by frame. "
+            f"{name}: matching by time needs the time of every frame; give its frame rate (fps=..., --fps), or match by frame. "
             f"Received: no time for {int(unknown.sum()):,} frames, the first is frame {row['frame']} of trial {row['trial']}"
         )
     return time
@@ -184,7 +184,7 @@ def _periods(codes, times, name) -> dict:
     if coarse or not known:
         found = "the same time for most neighbouring frames" if coarse else "trials of a single frame"
         raise PredictionError(
-            f"{name}: its times do not tell the distance of its frames; read the predictions with fps=..., give a tolerance in "
+            f"{name}: its times do not tell the distance of its frames; give its frame rate (fps=..., --fps), a tolerance in "
             f"seconds, or match by frame. Received: {found}"
         )
     return {code: period if period == period else float(np.median(known)) for code, period in periods.items()}

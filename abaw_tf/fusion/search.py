@@ -152,6 +152,10 @@ def search_tables(
     """
     option("method", method, (None, *METHODS))
     option("level", level, tuple(LEVELS))
+    if len(tables) < 2:
+        raise ValueError(
+            f"give the predictions of two models or more, or there is nothing to fuse. Received: {', '.join(tables)}"
+        )
     if metric is not None:
         objective(metric)
     aligned = align(tables, missing, by, tolerance, task, reference, map_classes)

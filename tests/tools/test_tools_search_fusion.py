@@ -165,6 +165,23 @@ def test_frame_rates_that_differ_are_matched_by_time(files, tool):
     assert len(predictions.read(files / "f.parquet")) == TRIALS * FRAMES
 
 
+def test_times_can_be_given_as_frame_rates(files, tool):
+    net = predictions.read(files / "val_net.parquet")
+    slow = net[net["frame"] % 5 == 0].copy()
+    slow["frame"] //= 5
+    predictions.write_submission(slow, files / "slow", "expression")
+    inputs = (files / "val_svm.csv", files / "slow", "--labels", files / "val.csv", "--out", files / "w.json")
+    more = ("--no-held-out", "--draws", 20, "--align", "time", "--task", "expression")
+    status, _, error = tool(*inputs, *more)
+    assert status == 2
+    assert "slow: matching by time needs the time of every frame; give its frame rate" in error
+    for rate in ("5", "slow:5"):
+        status, out, _ = tool(*inputs, *more, "--fps", rate)
+        assert status == 0
+        assert "slow: times from the frame numbers, 5 frames per second" in out
+    assert "must be a positive number" in tool(*inputs, *more, "--fps", "fast")[2]
+
+
 def test_the_estimate_is_printed_and_kept(files, tool):
     status, out, _ = tool(*search(files, "--folds", 4, "--bootstrap", 50, "--task", "expression"))
     assert status == 0
@@ -222,6 +239,7 @@ def test_wrong_use_is_told_in_one_line(files, tool):
         "two models are called 'a'": (f"a={net}", f"a={svm}", *labels),
         "weights are written as .json": (net, svm, "--labels", files / "val.csv", "--out", files / "w.parquet"),
         "written as .parquet or .csv": (net, svm, "--apply", weights, "--out", files / "f.json"),
+        "two models or more": (net, *labels),
         "Did you mean 'val_svm'": (net, svm, *labels, "--columns", "val_svn:map.yaml"),
         "reference must be one of val_net, val_svm": (net, svm, *labels, "--reference", "net"),
         "is for valence and arousal": (net, svm, *labels, "--method", "optimum", "--task", "expression"),
@@ -240,3 +258,5 @@ def test_labels_and_apply_exclude_each_other(files, tool):
         with pytest.raises(SystemExit) as caught:
             tool(files / "val_net.parquet", "--out", files / "x.json", *more)
         assert caught.value.code == 2
+    with pytest.raises(SystemExit):
+        tool(*search(files, "--folds", 1))
