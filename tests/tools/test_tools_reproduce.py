@@ -109,3 +109,14 @@ def test_an_unknown_study_and_help(project):
     code = "import sys, abaw_tf.studies; print({'numpy', 'pandas', 'matplotlib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", ["fusion_votes", "fusion_raters"])
+def test_the_documentation_shows_what_the_studies_give(project, realdata, study):
+    """The networks' figures depend on the last bits of TensorFlow's sums, so theirs are not compared."""
+    page = (project / "docs" / "fusion.md").read_text()
+    rows = [line for line in studies.run_study(study, realdata).to_markdown().splitlines() if line.startswith("|")]
+    assert len(rows) > 10
+    assert [row for row in rows if row not in page] == []
+    assert (project / "docs" / "images" / f"{study}.png").stat().st_size < 150_000
