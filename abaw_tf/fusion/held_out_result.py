@@ -208,4 +208,4 @@ def conclusion(labels, table, gains, use) -> str:
 
 
 def _points(value) -> str:
-    return f"{100 * value:.2f}"
+    return f"{round(100 * value, 2) + 0.0:.2f}"  # adding 0 makes of -0.00 what it is

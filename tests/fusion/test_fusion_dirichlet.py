@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn import metrics as sk
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from abaw_tf.fusion.dirichlet import DirichletFusion
 from abaw_tf.fusion.objectives import objective
-from abaw_tf.fusion.weight_draws import passes
+from abaw_tf.fusion.weight_draws import Found, passes, refinements
 
 
 def simulated(n_models=3, n_frames=600, n_classes=7, seed=0):
@@ -168,6 +169,31 @@ def test_draws_are_the_same_however_many_make_a_pass():
     np.testing.assert_array_equal(few, many)
 
 
+@pytest.mark.parametrize(("n_classes", "concentration"), [(None, 1.0), (4, 1.0), (4, 0.3)])
+def test_draws_have_the_distribution_they_should(n_classes, concentration):
+    drawn = np.concatenate(list(passes(3000, 3, n_classes, concentration, seed=0, cells=1)))[4:]
+    np.testing.assert_allclose(drawn.sum(axis=1), 1)
+    # Every component of a Dirichlet distribution is Beta distributed.
+    beta = stats.beta(concentration, 2 * concentration)
+    for component in drawn.reshape(3000, 3, -1).transpose(1, 2, 0).reshape(-1, 3000):
+        assert stats.kstest(component, beta.cdf).pvalue > 1e-3
+    if n_classes:
+        assert abs(np.corrcoef(drawn[:, 0, 0], drawn[:, 0, 1])[0, 1]) < 0.06
+
+
+def test_refinements_gather_around_the_best_and_half_of_them_change_one_class():
+    found = Found(3, 4)
+    best = np.random.default_rng(0).dirichlet(np.ones(3), size=4).T
+    found.add(np.stack([best]), np.array([1.0]))
+    spreads = []
+    for drawn in refinements(found, 3, 1000, seed=0):
+        np.testing.assert_allclose(drawn.sum(axis=1), 1)
+        changed = (drawn != best).any(axis=1).sum(axis=1)
+        assert sorted(np.bincount(changed)[[1, 4]]) == [500, 500]
+        spreads.append((drawn[changed == 4] - best).std())
+    assert spreads[0] > 1.5 * spreads[1] > 2.25 * spreads[2]
+
+
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one thread only")
 @pytest.mark.parametrize("level", ["model", "model_class"])
 def test_threads_do_not_change_what_is_found(level):
@@ -186,7 +212,7 @@ def test_threads_do_not_change_what_is_found(level):
 @st.composite
 def problems(draw):
     # Few shapes, for the counting of confusions is compiled for each.
-    n_models, n_classes = draw(st.sampled_from([(1, 1), (2, 3), (3, 4)]))
+    n_models, n_classes = draw(st.sampled_from([(1, 1), (2, 3), (3, 7)]))
     n_frames = draw(st.integers(1, 12))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     # Quarters: many ties, between classes and between weights. Some classes stay without frames.
@@ -214,6 +240,7 @@ def test_any_shape_with_ties_absent_classes_and_missing_rows(problem, level, poo
         assert score == official(y[known], probabilities[model, known].argmax(axis=1), n_classes)
 
 
+@pytest.mark.filterwarnings("ignore:A single label was found")
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 10), st.integers(1, 60), st.integers(0, 2**32 - 1))
 def test_scores_equal_scikit_learns_to_the_last_bit(n_classes, n_frames, seed):

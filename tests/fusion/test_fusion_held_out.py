@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from abaw_tf import metrics
+from abaw_tf import fusion, metrics
 from abaw_tf.evaluation.statistics import resampling_weights
 from abaw_tf.fusion.calibration import CalibratedFusion
 from abaw_tf.fusion.continuous import CCCFusion
@@ -276,6 +276,10 @@ def test_any_metric_by_name_and_several_fusions_in_one_table():
     text = found.format()
     assert f"{found.table.loc['SWF', 'held_out_score']:.4f}" in text
     assert found.verdict in text
+
+
+def test_the_package_offers_the_function_whatever_was_imported_before():
+    assert fusion.held_out is held_out
 
 
 def test_blocks_of_time_as_folds():
