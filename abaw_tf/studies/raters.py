@@ -7,7 +7,7 @@ import pandas as pd
 
 from abaw_tf import metrics
 from abaw_tf.evaluation.statistics import interval, resampled_sums, resampling_weights
-from abaw_tf.fusion.ccc_centering import ccc_centering, evaluator_weighted_estimator
+from abaw_tf.fusion.consensus import ccc_centering, evaluator_weighted_estimator
 from abaw_tf.fusion.continuous import CCCFusion, ccc_of_sums
 from abaw_tf.fusion.moments import Moments
 from abaw_tf.plots.fusion import SEARCH_COLOR

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from abaw_tf import metrics, predictions
-from abaw_tf.fusion.ccc_centering import (
+from abaw_tf.fusion.consensus import (
     AgreementWarning,
     ccc_centering,
     centre_tables,
