@@ -191,6 +191,10 @@ class DirichletFusion(ClassifierMixin, BaseEstimator):
         probabilities = np.asarray(probabilities)
         if self.n_models is None:
             return probabilities
+        if not isinstance(self.n_models, (int, np.integer)) or self.n_models < 1:
+            raise ValueError(
+                f"n_models must be a whole number, 1 or more, or None. Received: n_models={self.n_models!r}"
+            )
         if probabilities.ndim == 2 and probabilities.shape[1] % self.n_models == 0:
             return probabilities.reshape(len(probabilities), self.n_models, -1).transpose(1, 0, 2)
         if probabilities.ndim == 3 and len(probabilities) == self.n_models:

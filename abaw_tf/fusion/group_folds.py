@@ -29,10 +29,10 @@ def deal_groups(codes, strata, n_folds, seed=0) -> np.ndarray:
     Raises
     ------
     ValueError
-        For fewer than two folds.
+        For fewer than two folds, or a part of one.
     """
-    if n_folds < 2:
-        raise ValueError(f"n_folds must be at least 2. Received: n_folds={n_folds}")
+    if n_folds < 2 or n_folds != int(n_folds):
+        raise ValueError(f"n_folds must be a whole number, 2 or more. Received: n_folds={n_folds}")
     n_groups, n_strata = int(codes.max()) + 1, int(strata.max()) + 1
     counts = np.bincount(codes * n_strata + strata, minlength=n_groups * n_strata).reshape(n_groups, n_strata)
     counts = counts[:, counts.any(axis=0)]

@@ -73,6 +73,8 @@ def held_out(
         Fewer than two groups have labelled frames, a group lies in two folds, shapes or names do not fit, fusions maximise different
         scores; or as the fusion's ``fit``.
     """
+    if bootstrap < 0:
+        raise ValueError(f"bootstrap must not be negative; 0 leaves out the intervals. Received: bootstrap={bootstrap}")
     predictions, truth, groups, names = _checked(predictions, truth, groups, names)
     fusions = _fusions(fusion, truth, names)
     labelled = truth != labels.MISSING_EXPRESSION if truth.ndim == 1 else ~np.isnan(truth).all(axis=1)

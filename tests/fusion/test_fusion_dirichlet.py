@@ -1,5 +1,6 @@
 """Search for fusion weights against brute force, exact optima of small problems and scikit-learn's scores."""
 
+import doctest
 import itertools
 
 import numba
@@ -12,6 +13,7 @@ from sklearn import metrics as sk
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
+from abaw_tf.fusion import averaging, calibration, dirichlet, objectives
 from abaw_tf.fusion.dirichlet import DirichletFusion
 from abaw_tf.fusion.objectives import objective
 from abaw_tf.fusion.weight_draws import Found, passes, refinements
@@ -30,6 +32,13 @@ def simulated(n_models=3, n_frames=600, n_classes=7, seed=0):
 def official(y, predicted, n_classes=7):
     macro = sk.f1_score(y, predicted, labels=range(n_classes), average="macro", zero_division=0)
     return 0.67 * macro + 0.33 * sk.accuracy_score(y, predicted)
+
+
+@pytest.mark.parametrize("module", [averaging, calibration, dirichlet, objectives])
+def test_doctests(module):
+    found = doctest.testmod(module)
+    assert found.attempted
+    assert not found.failed
 
 
 @pytest.mark.parametrize("level", ["model", "model_class"])
@@ -343,6 +352,7 @@ def test_grid_search_of_scikit_learn_with_groups():
         ({"metric": "sklearn.metrics:nothing"}, "cannot be imported"),
         ({"metric": "sklearn:__version__"}, "must be a function"),
         ({"n_models": 2}, "with n_models=2"),
+        ({"n_models": 0}, "n_models must be a whole number"),
     ],
 )
 def test_bad_parameters_are_refused(changes, message):
