@@ -5,7 +5,8 @@ and classes unroll, and the innermost loop, over draws or frames, becomes vector
 
 Layout: packed frames come in blocks of `BLOCK`, class by class and model by model (``block[(c * models + m) * BLOCK + frame]``), scaled
 such that the largest magnitude of a frame is 1. Draws come in leaves of `LANES` (``leaf[(c * models + m) * LANES + draw]``), scaled
-such that no column sums to more than 1. Scores are then at most 1, and one margin bounds the rounding of all of them.
+such that no column sums to more than 1. Scores then lie between -1 and 1, and between 2 and 4 (or 1 and 2 if none is negative) once 3 (or
+1) is added to them: there single precision has the same steps everywhere, and one margin in these steps bounds the rounding.
 """
 
 import numba
@@ -16,6 +17,9 @@ LANES = 128
 
 BLOCK = 128
 """Frames that are bounded together."""
+
+FAR = np.int32(2**30)
+"""More than any lead."""
 
 ORDINARY = 1e100
 """Frames whose largest magnitude is above it, or below its inverse, are decided in double precision."""
@@ -37,51 +41,68 @@ _double = _compiled()
 
 
 @_single
-def _decide_all(p, w, bits, models, classes, votes, gap):
-    """Add the vote of one frame between all classes for every draw; lower `gap` to the lead of the winner."""
-    for lane in range(LANES):
-        best = np.float32(-3e38)
-        second = np.float32(-3e38)
-        vote = np.int32(0)
-        for c in range(len(classes)):
-            score = w[c * len(models) * LANES + lane] * p[c * len(models)]
-            for m in range(1, len(models)):
-                score += w[(c * len(models) + m) * LANES + lane] * p[c * len(models) + m]
-            second = max(second, min(best, score))
-            vote = np.int32(1 << (bits * c)) if score > best else vote
-            best = max(best, score)
-        votes[lane] += vote
-        gap[lane] = min(gap[lane], best - second)
+def _key(score):
+    """The bits of a positive number: as whole numbers they are in the same order, and processors compare these faster."""
+    return np.float32(score).view(np.int32)
 
 
 @_single
-def _decide_two(p, w_a, w_b, vote_a, vote_b, models, votes, gap):
+def _decide_all(p, w, bias, bits, models, classes, votes, gap):
+    """Add the vote of one frame between all classes for every draw; lower `gap` to the lead of the winner.
+
+    The last bits of a score make room for the class, so that the highest score brings along who has it.
+    """
+    room = np.int32(1)
+    while room < len(classes):
+        room *= np.int32(2)
+    for lane in range(LANES):
+        best = np.int32(0)
+        second = np.int32(0)
+        for c in range(len(classes)):
+            score = bias
+            for m in range(len(models)):
+                score += w[(c * len(models) + m) * LANES + lane] * p[c * len(models) + m]
+            key = np.int32((_key(score) & np.int32(-room)) | np.int32(c))
+            lower = best if best < key else key
+            second = second if second > lower else lower
+            best = best if best > key else key
+        lead = np.int32(best - second)
+        votes[lane] += np.int32(np.int32(1) << np.int32((best & np.int32(room - 1)) * np.int32(bits)))
+        gap[lane] = lead if lead < gap[lane] else gap[lane]
+
+
+@_single
+def _decide_two(p_a, p_b, w_a, w_b, vote_a, vote_b, bias, models, votes, gap):
     """As `_decide_all`, between two classes."""
     for lane in range(LANES):
-        a = w_a[lane] * p[0]
-        b = w_b[lane] * p[len(models)]
-        for m in range(1, len(models)):
-            a += w_a[m * LANES + lane] * p[m]
-            b += w_b[m * LANES + lane] * p[len(models) + m]
-        votes[lane] += vote_a if a > b else vote_b
-        gap[lane] = min(gap[lane], abs(a - b))
+        a = b = bias
+        for m in range(len(models)):
+            a += w_a[m * LANES + lane] * p_a[m]
+            b += w_b[m * LANES + lane] * p_b[m]
+        lead = np.int32(_key(a) - _key(b))
+        votes[lane] += vote_a if lead > 0 else vote_b
+        lead = np.int32(abs(lead))
+        gap[lane] = lead if lead < gap[lane] else gap[lane]
 
 
 @_single
-def _decide_three(p, w_a, w_b, w_c, vote_a, vote_b, vote_c, models, votes, gap):
+def _decide_three(p_a, p_b, p_c, w_a, w_b, w_c, vote_a, vote_b, vote_c, bias, models, votes, gap):
     """As `_decide_all`, between three classes."""
     for lane in range(LANES):
-        a = w_a[lane] * p[0]
-        b = w_b[lane] * p[len(models)]
-        c = w_c[lane] * p[2 * len(models)]
-        for m in range(1, len(models)):
-            a += w_a[m * LANES + lane] * p[m]
-            b += w_b[m * LANES + lane] * p[len(models) + m]
-            c += w_c[m * LANES + lane] * p[2 * len(models) + m]
-        higher = max(a, b)
-        vote = vote_a if a > b else vote_b
-        votes[lane] += vote_c if c > higher else vote
-        gap[lane] = min(gap[lane], max(higher, c) - max(min(a, b), min(higher, c)))
+        a = b = c = bias
+        for m in range(len(models)):
+            a += w_a[m * LANES + lane] * p_a[m]
+            b += w_b[m * LANES + lane] * p_b[m]
+            c += w_c[m * LANES + lane] * p_c[m]
+        key_a, key_b, key_c = _key(a), _key(b), _key(c)
+        higher = key_a if key_a > key_b else key_b
+        lower = key_b if key_a > key_b else key_a
+        vote = vote_a if key_a > key_b else vote_b
+        votes[lane] += vote_c if key_c > higher else vote
+        best = key_c if key_c > higher else higher
+        third = higher if key_c > higher else key_c
+        lead = np.int32(best - (third if third > lower else lower))
+        gap[lane] = lead if lead < gap[lane] else gap[lane]
 
 
 @_double
@@ -194,14 +215,14 @@ def _bound_own(p, region, models, classes, margin, winner, number, possible, own
 def pack(source, order, cells, region, shared, prune, margin, models, classes, packed, packed_frames, settled):
     """Copy the frames `order` of `source` (models, frames, classes backwards) into blocks, save those decided all over the region.
 
-    Returns the number of packed frames and -1, or the first frame with a value that is not finite. `settled` (cells, classes) counts the
-    decided frames.
+    Returns the number of packed frames, the first frame with a value that is not finite, else -1, and the lowest value, or 0.
+    `settled` (cells, classes) counts the decided frames.
     """
     n, k = len(models), len(classes)
     block = np.zeros(n * k * BLOCK, np.float32)
     winner, number = np.zeros(BLOCK, np.int32), np.full(BLOCK, k, np.int32)
     possible, own = np.empty(k * BLOCK, np.int32), np.empty(n * BLOCK, np.float32)
-    kept = 0
+    kept, least = 0, 0.0
     for start in range(0, len(order), BLOCK):
         size = min(BLOCK, len(order) - start)
         for f in range(size):
@@ -209,9 +230,11 @@ def pack(source, order, cells, region, shared, prune, margin, models, classes, p
             largest = 0.0
             for m in range(n):
                 for c in range(k):
-                    magnitude = abs(np.float64(source[m, frame, k - 1 - c]))
+                    value = np.float64(source[m, frame, k - 1 - c])
+                    magnitude = abs(value)
                     if not magnitude < np.inf:
-                        return kept, frame
+                        return kept, frame, least
+                    least = min(least, value)
                     largest = max(largest, magnitude)
             # A frame of zeros ties everywhere, so that its decisions are left to double precision.
             scale = 1 / largest if 1 / ORDINARY < largest < ORDINARY else 0.0
@@ -233,96 +256,102 @@ def pack(source, order, cells, region, shared, prune, margin, models, classes, p
                 row[i * BLOCK + kept % BLOCK] = block[i * BLOCK + f]
             packed_frames[kept] = frame
             kept += 1
-    return kept, -1
+    return kept, -1, least
 
 
 @_double
 def count(
-    source,
-    packed,
-    frames,
-    cells,
-    single,
-    double,
-    regions,
-    shared,
-    prune,
-    margins,
-    models,
-    classes,
-    counts,
-    settled,
-    votes,
-    gap,
-):
+    source, packed, frames, cells, bias, single, double, regions, shared, prune, bound_margin, margin, models, classes, counts,
+    settled, scratch
+):  # fmt: skip
     """Count the decisions of packed `frames` for some leaves of draws.
 
-    `counts` (leaves, cells, classes, LANES) and `settled` (leaves, cells, classes), the same for all draws of a leaf, are added to; `votes`
-    and `gap` (LANES) are scratch memory.
+    `counts` (leaves, cells, classes, LANES) and `settled` (leaves, cells, classes), the same for all draws of a leaf, are added to.
+    A vote is 1 in a class's own few bits of a whole number; as many votes are added up as these can hold. If one of them was too close
+    to call, they are taken again one by one, the close ones in double precision.
     """
     n, k = len(models), len(classes)
     bits = min(32 // k, 8)
-    most = 2**bits - 1
     winner, number = np.zeros(BLOCK, np.int32), np.full(BLOCK, k, np.int32)
     possible, own = np.empty(k * BLOCK, np.int32), np.empty(n * BLOCK, np.float32)
-    p, p_exact = np.empty(n * k, np.float32), np.empty(n * k)
+    rows, row_cells, p_exact = np.empty((BLOCK, n * k), np.float32), np.empty(BLOCK, np.int64), np.empty(n * k)
+    votes, gap, again = scratch[0], scratch[1], scratch[2]
     votes[:] = 0
-    gap[:] = 1
-    voting, three = np.empty(most, np.int64), np.empty(k + 3, np.int64)
+    gap[:] = FAR
+    voting, found = np.empty(2**bits - 1, np.int64), np.empty(k + 3, np.int64)
     for start in range(0, len(frames), BLOCK):
         size = min(BLOCK, len(frames) - start)
         block = packed[start // BLOCK]
+        for f in range(size):
+            row_cells[f] = cells[frames[start + f]]
+            for i in range(n * k):
+                rows[f, i] = block[i * BLOCK + f]
         for leaf in range(len(single)):
-            w = single[leaf]
+            w, w_flat = single[leaf], single[leaf].reshape(-1)
             if prune:
                 if shared:
-                    _bound_shared(block, regions[leaf], models, classes, margins[1], winner, number, possible, own)
+                    _bound_shared(block, regions[leaf], models, classes, bound_margin, winner, number, possible, own)
                 else:
-                    _bound_own(block, regions[leaf], models, classes, margins[1], winner, number, possible, own)
+                    _bound_own(block, regions[leaf], models, classes, bound_margin, winner, number, possible, own)
             f = 0
             while f < size:
-                cell = cells[frames[start + f]]
+                cell = row_cells[f]
                 n_voting = 0
-                while f < size and n_voting < most and cells[frames[start + f]] == cell:
-                    if number[f] == 1 and prune:
+                while f < size and n_voting < len(voting) and row_cells[f] == cell:
+                    if prune and number[f] == 1:
                         settled[leaf, cell, winner[f]] += 1
-                        f += 1
-                        continue
-                    voting[n_voting] = frames[start + f]
-                    n_voting += 1
-                    if number[f] > 3 or number[f] == k:
-                        for i in range(n * k):
-                            p[i] = block[i * BLOCK + f]
-                        _decide_all(p, w.reshape(-1), bits, models, classes, votes, gap)
                     else:
-                        found = 0
-                        for c in range(k):
-                            three[found] = c
-                            found += possible[c * BLOCK + f]
-                        for j in range(number[f]):
-                            for m in range(n):
-                                p[j * n + m] = block[(three[j] * n + m) * BLOCK + f]
-                        a, b, c = three[0], three[1], three[2]
-                        vote_a, vote_b = np.int32(1 << (bits * a)), np.int32(1 << (bits * b))
-                        if number[f] == 2:
-                            _decide_two(p, w[a], w[b], vote_a, vote_b, models, votes, gap)
+                        voting[n_voting] = f
+                        n_voting += 1
+                        if number[f] == k or number[f] > 3:
+                            _decide_all(rows[f], w_flat, bias, bits, models, classes, votes, gap)
                         else:
-                            vote_c = np.int32(1 << (bits * c))
-                            _decide_three(p, w[a], w[b], w[c], vote_a, vote_b, vote_c, models, votes, gap)
+                            _decide_few(rows[f], f, w, bias, bits, models, number[f], possible, found, votes, gap)
                     f += 1
-                if n_voting:
-                    close = 0
-                    for lane in range(LANES):
-                        close += np.int32(1) if gap[lane] <= margins[0] else np.int32(0)
-                        gap[lane] = 1
-                    if close:
-                        votes[:] = 0
-                        for i in range(n_voting):
+                if n_voting == 0:
+                    continue
+                if _too_close(gap, margin):
+                    votes[:] = 0
+                    for i in range(n_voting):
+                        again[:] = 0
+                        _decide_all(rows[voting[i]], w_flat, bias, bits, models, classes, again, gap)
+                        if _too_close(gap, margin):
+                            again[:] = 0
                             for c in range(k):
                                 for m in range(n):
-                                    p_exact[c * n + m] = source[m, voting[i], k - 1 - c]
-                            _decide_exactly(p_exact, double[leaf], bits, models, classes, votes)
-                    _take_votes(votes, bits, classes, counts[leaf, cell])
+                                    p_exact[c * n + m] = source[m, frames[start + voting[i]], k - 1 - c]
+                            _decide_exactly(p_exact, double[leaf], bits, models, classes, again)
+                        for lane in range(LANES):
+                            votes[lane] += again[lane]
+                _take_votes(votes, bits, classes, counts[leaf, cell])
+
+
+@_double
+def _decide_few(p, f, w, bias, bits, models, number, possible, found, votes, gap):
+    """Add the vote of a frame, the f-th of its block, between the two or three classes that are possible."""
+    n, n_found = len(models), 0
+    for c in range(len(w)):
+        found[n_found] = c
+        n_found += possible[c * BLOCK + f]
+    a, b, c = found[0], found[1], found[2]
+    vote_a, vote_b = np.int32(1 << (bits * a)), np.int32(1 << (bits * b))
+    if number == 2:
+        _decide_two(p[a * n :], p[b * n :], w[a], w[b], vote_a, vote_b, bias, models, votes, gap)
+    else:
+        vote_c = np.int32(1 << (bits * c))
+        _decide_three(
+            p[a * n :], p[b * n :], p[c * n :], w[a], w[b], w[c], vote_a, vote_b, vote_c, bias, models, votes, gap
+        )  # fmt: skip
+
+
+@_double
+def _too_close(gap, margin):
+    """Whether any lead is within the margin; clears `gap`."""
+    close = 0
+    for lane in range(LANES):
+        close += np.int32(1) if gap[lane] <= margin else np.int32(0)
+        gap[lane] = FAR
+    return close > 0
 
 
 @_double

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from abaw_tf import labels
-from abaw_tf.fusion.pruning import margins, neighbours, regions
+from abaw_tf.fusion.pruning import bound_margin, lead_margin, neighbours, regions
 
 MAX_CLASSES = 32
 
@@ -102,29 +102,30 @@ def _count_into(result, probabilities, cells, weights, prune, progress):
     def pack(frames):
         packed = np.empty((-(-len(frames) // kernels.BLOCK), n_models * n_classes * kernels.BLOCK), np.float32)
         kept, settled = np.empty(len(frames), np.int64), np.zeros(result.shape[1:], np.int64)
-        n_kept, bad = kernels.pack(
-            source, frames, cells, leaves.root, shared, prune, margins(n_models)[1], *constants, packed, kept, settled
+        n_kept, bad, least = kernels.pack(
+            source, frames, cells, leaves.root, shared, prune, bound_margin(n_models), *constants, packed, kept,
+            settled
         )  # fmt: skip
         if bad >= 0:
             raise _not_finite(probabilities, bad)
-        return packed[: -(-n_kept // kernels.BLOCK)], kept[:n_kept], settled
+        return packed[: -(-n_kept // kernels.BLOCK)], kept[:n_kept], settled, np.float32(3 if least < 0 else 1)
 
     def count(part, some):
-        packed, frames, _ = part
+        packed, frames, _, bias = part
         single, double, bounds = leaves.of(some)
         counts = _aligned((len(some), *result.shape[1:], kernels.LANES), np.int32)
         counts[...] = 0
-        scratch = _aligned((2, kernels.LANES), np.int32)
+        scratch = _aligned((3, kernels.LANES), np.int32)
         settled = np.zeros((len(some), *result.shape[1:]), np.int64)
         kernels.count(
-            source, packed, frames, cells, single, double, bounds, shared, prune, margins(n_models), *constants,
-            counts, settled, scratch[0], scratch[1].view(np.float32)
+            source, packed, frames, cells, bias, single, double, bounds, shared, prune, bound_margin(n_models),
+            lead_margin(n_models, n_classes), *constants, counts, settled, scratch
         )  # fmt: skip
         return counts, settled
 
     with ThreadPoolExecutor(threads) as pool:
         parts = list(pool.map(pack, np.array_split(order, min(threads, -(-len(order) // kernels.BLOCK)) or 1)))
-        for _, _, settled in parts:
+        for _, _, settled, _ in parts:
             result += settled
         per_leaf = result.shape[1] * n_classes * kernels.LANES
         at_once = max(1, min(LEAVES, -(-leaves.n // threads), COUNTERS // per_leaf))

@@ -9,7 +9,7 @@ and likewise from ``high``. For the whole simplex (``low = 0``, ``t = 1``) these
 every model never wins (one weight per model: q is the difference of the two classes), and that a class whose maximum over the models
 is below another's minimum never wins (weights per model and class: q is the class itself). For close draws they leave next to nothing
 open. The bounds are computed in single precision and trusted only beyond a margin that covers its rounding and that of the
-decisions in double precision (:func:`margins`), so that whatever is left out never wins, ties included.
+decisions in double precision (:func:`bound_margin`), so that whatever is left out never wins, ties included.
 """
 
 import numpy as np
@@ -66,16 +66,20 @@ def regions(weights) -> np.ndarray:
     return np.ascontiguousarray(np.concatenate(parts, axis=-1), np.float32)
 
 
-def margins(n_models: int) -> np.ndarray:
-    """What rounding to single precision can do to the lead of a class, and to a bound of it, where scores are at most 1.
+def bound_margin(n_models: int) -> np.float32:
+    """What rounding to single precision can do to the bound of a score or lead, where magnitudes of scores are at most 1.
 
-    A score of m products whose factors are rounded too is off by (m + 2) roundings at most, a lead by twice that and one more. A bound
-    takes up to m + 8 roundings of terms that add up to 4 m at most. Both are generous enough to cover the rounding of the scores
-    in double precision, a billion times smaller.
-
-    Returns
-    -------
-    numpy.ndarray of float32, shape (2,)
+    A bound is a sum of products whose factors are rounded too; it takes up to m + 8 roundings of terms that add up to 4 m at most. That
+    is generous enough to cover the rounding of the scores in double precision, a billion times smaller.
     """
-    rounding = 2.0**-24
-    return np.array([2 * (n_models + 5) * rounding, 4 * n_models * (n_models + 8) * rounding], np.float32)
+    return np.float32(4 * n_models * (n_models + 8) * 2.0**-24)
+
+
+def lead_margin(n_models: int, n_classes: int) -> np.int32:
+    """What rounding can do to a lead, in steps of single precision, where all scores lie in an interval of equal steps.
+
+    A score is off by half a step for each of m additions, by half a step for its products, and by one for their rounded factors; a
+    lead by twice that. The class takes the place of the last bits: less than the next power of two. Two steps are more than the rounding
+    in double precision.
+    """
+    return np.int32(n_models + 3 + 2 ** (n_classes - 1).bit_length() + 2)
