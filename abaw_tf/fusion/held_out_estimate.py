@@ -35,7 +35,10 @@ def held_out(
     The intervals are a paired bootstrap over groups: how the held-out scores and their differences would vary with other videos of
     the same kind, *given the weights found*. They do not cover how the weights themselves would vary with other videos to search on,
     nor other dealings of the groups to folds, nor videos of another kind; and they are too narrow where groups are few or depend on each
-    other (videos of one person).
+    other (videos of one person). In simulations with 6, 12 and 40 videos and errors shared within a video, the estimated gain was right
+    on average (to one point, where the search set overstated it by 1 to 7), and the 95 % interval contained the true gain of
+    the weights from all frames in 72 to 88 % (6 and 12 videos) and 83 to 92 % (40 videos) of the cases: the uncertainty is at
+    least what the interval says.
 
     Parameters
     ----------

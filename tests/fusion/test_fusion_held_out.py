@@ -184,6 +184,29 @@ def test_no_gain_is_claimed_where_there_is_none():
     assert -0.01 < np.mean(held) < 0.003
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ["model", "model_class"])
+def test_the_estimate_is_right_on_average_where_the_search_set_is_not(level):
+    seemed, held, true, inside = [], [], [], []
+    for seed in range(40):
+        strengths = [1.5, 1.2, 1.0]
+        probabilities, y, video = simulated(strengths, frames=60, video_noise=1.0, seed=seed)
+        fusion = DirichletFusion(level, n_draws=500)
+        found = held_out(probabilities, y, video, {"fusion": fusion}, bootstrap=200, names="ABC")
+        # The truth: the weights of all frames and the best model of all frames, on many more videos of the same kind.
+        more, y, _ = simulated(strengths, n_videos=400, frames=30, video_noise=1.0, seed=1000 + seed)
+        score = lambda weights: float(fusion.score_sums(fusion.sums(more, y, weights, np.zeros(len(y), int), 1)[0]))  # noqa: B023, E731
+        best = int(found.table["search_score"][["A", "B", "C"]].argmax())
+        true.append(score(found.weights["fusion"]) - score(np.eye(3)[best]))
+        seemed.append(found.table["search_score"]["fusion"] - found.table["search_score"].iloc[best])
+        gain = found.gains.set_index(["fusion", "over"]).loc[("fusion", BEST)]
+        held.append(gain["gain"])
+        inside.append(gain["low"] <= true[-1] <= gain["high"])
+    assert np.mean(held) == pytest.approx(np.mean(true), abs=0.015)
+    assert np.mean(seemed) > np.mean(true) + 0.01
+    assert np.mean(inside) > 0.6
+
+
 def test_a_loss_is_called_one():
     # Class-wise weights fitted to two videos, of which the other ones know nothing.
     probabilities, y, video = simulated([2.0, 0.5], n_videos=12, video_noise=2.0, seed=3)
