@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The whole way on synthetic data: render a small Aff-Wild2, train every model, predict, score, fuse, write a report.
+"""The whole way on synthetic data: render a small Aff-Wild2, train every model, predict, fuse, score, write reports.
 
   python tools/demo.py                                          # everything, into synthetic_affwild2/ and runs/demo/
   python tools/demo.py --recipes frame_cnn --out runs/quick     # some of the models
@@ -72,7 +72,10 @@ def main(argv=None) -> int:
         if (arguments.out / recipe.name / "history.csv").is_file():
             histories[recipe.name] = arguments.out / recipe.name / "history.csv"
     if len(tables) > 1:
-        step("fuse with equal weights", started)
+        step("fuse: with equal weights, and with searched ones judged on held-out videos", started)
+        found = fusion.search_tables(tables, labels).estimate()
+        print(found.format())
+        report.write_fusion_report(arguments.out / "fusion.html", found, "Fusion of the demonstration's models", NOTE)
         tables["average fusion"] = fusion.fuse_tables(tables)
 
     step("score and report", started)
