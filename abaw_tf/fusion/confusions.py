@@ -8,6 +8,7 @@ decides otherwise, and drop the classes that cannot win.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
@@ -87,60 +88,84 @@ def _count_into(result, probabilities, cells, weights, prune, progress):
     """Add the confusion rows of all draws to `result` (draws, cells, classes)."""
     import numba  # not at the top: it takes longer to import than all else here
 
-    from abaw_tf.fusion import confusion_kernels as kernels
+    counter = _Counter(probabilities, cells, weights, result.shape[1], prune)
+    leaves, lanes, threads = counter.leaves, counter.kernels.LANES, numba.get_num_threads()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            order = _by_cell(cells, result.shape[1])
+            parts = list(pool.map(counter.pack, np.array_split(order, threads)))
+            for part in parts:
+                result += part.settled
+            per_leaf = result.shape[1] * result.shape[2] * lanes
+            at_once = max(1, min(LEAVES, -(-leaves.n // threads), COUNTERS // per_leaf))
+            tasks = [range(start, min(start + at_once, leaves.n)) for start in range(0, leaves.n, at_once)]
+            n_lots = -(-threads // len(tasks))
+            jobs = [[pool.submit(counter.count, parts[i::n_lots], some) for i in range(n_lots)] for some in tasks]
+            for some, job in zip(tasks, jobs):
+                while job:
+                    for leaf, rows in zip(some, job.pop().result()):
+                        draws = leaves.order[leaf * lanes : (leaf + 1) * lanes]
+                        result[draws] += np.moveaxis(rows, -1, 0)[: len(draws)]
+                if progress is not None:
+                    progress(len(leaves.order[some[0] * lanes : (some[-1] + 1) * lanes]))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
-    n_models, _, n_classes = probabilities.shape
-    shared = weights.ndim == 2
-    # Backwards and not to be written to, arrays of every memory layout are of one type to the compiler.
-    source = probabilities[:, :, ::-1]
-    source.flags.writeable = False
-    constants = (0,) * n_models, (0,) * n_classes
-    leaves = _Leaves(weights, n_classes, kernels.LANES)
-    order = _by_cell(cells, result.shape[1])
-    threads = numba.get_num_threads()
 
-    def pack(frames):
-        packed = np.empty((-(-len(frames) // kernels.BLOCK), n_models * n_classes * kernels.BLOCK), np.float32)
-        kept, settled = np.empty(len(frames), np.int64), np.zeros(result.shape[1:], np.int64)
-        n_kept, bad, least = kernels.pack(
-            source, frames, cells, leaves.root, shared, prune, bound_margin(n_models), *constants, packed, kept,
-            settled
+class _Counter:
+    """Calls of the kernels for parts of the frames and groups of the draws."""
+
+    def __init__(self, probabilities, cells, weights, n_cells, prune):
+        from abaw_tf.fusion import confusion_kernels
+
+        self.kernels = confusion_kernels
+        self.n_models, _, self.n_classes = probabilities.shape
+        self.probabilities, self.cells, self.n_cells, self.prune = probabilities, cells, n_cells, prune
+        # Backwards and not to be written to, arrays of every memory layout are of one type to the compiler.
+        self.source = probabilities[:, :, ::-1]
+        self.source.flags.writeable = False
+        self.shared = weights.ndim == 2
+        self.constants = (0,) * self.n_models, (0,) * self.n_classes
+        self.leaves = _Leaves(weights, self.n_classes, confusion_kernels.LANES)
+
+    def pack(self, frames):
+        """`frames` in the layout of the kernels, but for those that all draws decide alike."""
+        block = self.kernels.BLOCK
+        blocks = np.empty((-(-len(frames) // block), self.n_models * self.n_classes * block), np.float32)
+        kept, settled = np.empty(len(frames), np.int64), np.zeros((self.n_cells, self.n_classes), np.int64)
+        n_kept, bad, least = self.kernels.pack(
+            self.source, frames, self.cells, self.leaves.root, self.shared, self.prune, bound_margin(self.n_models),
+            *self.constants, blocks, kept, settled
         )  # fmt: skip
         if bad >= 0:
-            raise _not_finite(probabilities, bad)
-        return packed[: -(-n_kept // kernels.BLOCK)], kept[:n_kept], settled, np.float32(3 if least < 0 else 1)
+            raise _not_finite(self.probabilities, bad)
+        return _Part(blocks[: -(-n_kept // block)], kept[:n_kept], settled, np.float32(3 if least < 0 else 1))
 
-    def count(part, some):
-        packed, frames, _, bias = part
-        single, double, bounds = leaves.of(some)
-        counts = _aligned((len(some), *result.shape[1:], kernels.LANES), np.int32)
+    def count(self, parts, some):
+        """Counts of `some` groups of draws over `parts`, shape (groups, cells, classes, draws)."""
+        single, double, bounds = self.leaves.of(some)
+        counts = _aligned((len(some), self.n_cells, self.n_classes, self.kernels.LANES), np.int32)
         counts[...] = 0
-        scratch = _aligned((3, kernels.LANES), np.int32)
-        settled = np.zeros((len(some), *result.shape[1:]), np.int64)
-        kernels.count(
-            source, packed, frames, cells, bias, single, double, bounds, shared, prune, bound_margin(n_models),
-            lead_margin(n_models, n_classes), *constants, counts, settled, scratch
-        )  # fmt: skip
-        return counts, settled
+        settled = np.zeros(counts.shape[:-1], np.int32)
+        scratch = _aligned((3, self.kernels.LANES), np.int32)
+        for part in parts:
+            self.kernels.count(
+                self.source, part.blocks, part.frames, self.cells, part.bias, single, double, bounds, self.shared,
+                self.prune, bound_margin(self.n_models), lead_margin(self.n_models, self.n_classes), *self.constants,
+                counts, settled, scratch
+            )  # fmt: skip
+        counts += settled[..., None]
+        return counts
 
-    with ThreadPoolExecutor(threads) as pool:
-        parts = list(pool.map(pack, np.array_split(order, min(threads, -(-len(order) // kernels.BLOCK)) or 1)))
-        for _, _, settled, _ in parts:
-            result += settled
-        per_leaf = result.shape[1] * n_classes * kernels.LANES
-        at_once = max(1, min(LEAVES, -(-leaves.n // threads), COUNTERS // per_leaf))
-        tasks = [range(start, min(start + at_once, leaves.n)) for start in range(0, leaves.n, at_once)]
-        jobs = [[pool.submit(count, part, some) for part in parts] for some in tasks]
-        for some, job in zip(tasks, jobs):
-            draws = leaves.order[some[0] * kernels.LANES : (some[-1] + 1) * kernels.LANES]
-            for index, future in enumerate(job):
-                counts, settled = future.result()
-                job[index] = None
-                for leaf in range(len(some)):
-                    mine = draws[leaf * kernels.LANES : (leaf + 1) * kernels.LANES]
-                    result[mine] += np.moveaxis(counts[leaf], -1, 0)[: len(mine)] + settled[leaf]
-            if progress is not None:
-                progress(len(draws))
+
+class _Part(NamedTuple):
+    blocks: np.ndarray
+    frames: np.ndarray
+    settled: np.ndarray
+    """Counts (cells, classes) of the frames that all draws decide alike."""
+    bias: np.float32
+    """What makes all scores positive."""
 
 
 def _by_cell(cells, n_cells):
