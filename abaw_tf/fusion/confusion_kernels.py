@@ -18,6 +18,9 @@ LANES = 128
 BLOCK = 128
 """Frames that are bounded together."""
 
+TURN, TRIAL = 64, 4
+"""Of so many blocks, so many try out whether bounds pay."""
+
 FAR = np.int32(2**30)
 """More than any lead."""
 
@@ -267,6 +270,7 @@ def count(
     """Count the decisions of packed `frames` for some leaves of draws.
 
     `counts` (leaves, cells, classes, LANES) and `settled` (leaves, cells, classes), the same for all draws of a leaf, are added to.
+    Bounds are worth their time where a third of the frames keep few classes, which is tried out every now and then.
     A vote is 1 in a class's own few bits of a whole number; as many votes are added up as these can hold. If one of them was too close
     to call, they are taken again one by one, the close ones in double precision.
     """
@@ -275,6 +279,7 @@ def count(
     winner, number = np.zeros(BLOCK, np.int32), np.full(BLOCK, k, np.int32)
     possible, own = np.empty(k * BLOCK, np.int32), np.empty(n * BLOCK, np.float32)
     rows, row_cells, p_exact = np.empty((BLOCK, n * k), np.float32), np.empty(BLOCK, np.int64), np.empty(n * k)
+    few = np.zeros(len(single), np.int64)
     votes, gap, again = scratch[0], scratch[1], scratch[2]
     votes[:] = 0
     gap[:] = FAR
@@ -288,22 +293,28 @@ def count(
                 rows[f, i] = block[i * BLOCK + f]
         for leaf in range(len(single)):
             w, w_flat = single[leaf], single[leaf].reshape(-1)
-            if prune:
+            turn = start // BLOCK % TURN
+            if turn == 0:
+                few[leaf] = 0
+            bounded = prune and (turn < TRIAL or few[leaf] * 3 > TRIAL * BLOCK)
+            if bounded:
                 if shared:
                     _bound_shared(block, regions[leaf], models, classes, bound_margin, winner, number, possible, own)
                 else:
                     _bound_own(block, regions[leaf], models, classes, bound_margin, winner, number, possible, own)
+                if turn < TRIAL:
+                    few[leaf] += np.count_nonzero(number[:size] <= 3)
             f = 0
             while f < size:
                 cell = row_cells[f]
                 n_voting = 0
                 while f < size and n_voting < len(voting) and row_cells[f] == cell:
-                    if prune and number[f] == 1:
+                    if bounded and number[f] == 1:
                         settled[leaf, cell, winner[f]] += 1
                     else:
                         voting[n_voting] = f
                         n_voting += 1
-                        if number[f] == k or number[f] > 3:
+                        if not bounded or number[f] == k or number[f] > 3:
                             _decide_all(rows[f], w_flat, bias, bits, models, classes, votes, gap)
                         else:
                             _decide_few(rows[f], f, w, bias, bits, models, number[f], possible, found, votes, gap)
