@@ -270,7 +270,7 @@ def map_labels(labels, source, target="affwild2", missing="error"):
     >>> map_labels([3, -1, 7], "affectnet", missing="mask")
     array([ 6, -1, -1])
     """
-    _check_option("missing", missing, ("error", "mask"))
+    check_option("missing", missing, ("error", "mask"))
     source, target = class_order(source), class_order(target)
     labels = np.asarray(labels)
     if labels.size and not np.issubdtype(labels.dtype, np.integer):
@@ -316,7 +316,7 @@ def map_probabilities(probabilities, source, target="affwild2", missing="error")
     >>> map_probabilities([0.5, 0.25, 0.25], ["happy", "sad", "neutral"], ["neutral", "happy", "sad"])
     array([0.25, 0.5 , 0.25])
     """
-    _check_option("missing", missing, ("error", "zero"))
+    check_option("missing", missing, ("error", "zero"))
     source, target = class_order(source), class_order(target)
     probabilities = np.asarray(probabilities)
     if not np.issubdtype(probabilities.dtype, np.floating):
@@ -344,10 +344,17 @@ def map_probabilities(probabilities, source, target="affwild2", missing="error")
     return mapped
 
 
-def _check_option(name: str, value, allowed: Sequence[str]) -> None:
+def check_option(name: str, value, allowed: Sequence) -> None:
+    """Refuse a value of the parameter `name` that is not `allowed` (None may be), with a suggestion.
+
+    Raises
+    ------
+    ValueError
+    """
     if value not in allowed:
+        known = [option for option in allowed if option is not None]
         raise ValueError(
-            f"{name} must be {' or '.join(map(repr, allowed))}.{suggestion(value, allowed)} Received: {name}={value!r}"
+            f"{name} must be {' or '.join(map(repr, known))}.{suggestion(value, known)} Received: {name}={value!r}"
         )
 
 

@@ -13,7 +13,6 @@ from abaw_tf.fusion.alignment import Aligned, AlignedLabels, align, align_labels
 from abaw_tf.fusion.calibration import CalibratedFusion
 from abaw_tf.fusion.continuous import CCCFusion
 from abaw_tf.fusion.dirichlet import LEVELS, N_DRAWS, DirichletFusion
-from abaw_tf.fusion.label_alignment import option
 from abaw_tf.fusion.objectives import objective
 from abaw_tf.fusion.search_text import search_text
 from abaw_tf.fusion.tables import fuse_aligned, fuse_probabilities
@@ -150,8 +149,8 @@ def search_tables(
     ValueError
         An option is not known or does not fit the task.
     """
-    option("method", method, (None, *METHODS))
-    option("level", level, tuple(LEVELS))
+    class_names.check_option("method", method, (None, *METHODS))
+    class_names.check_option("level", level, tuple(LEVELS))
     if len(tables) < 2:
         raise ValueError(
             f"give the predictions of two models or more, or there is nothing to fuse. Received: {', '.join(tables)}"

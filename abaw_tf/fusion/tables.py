@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from abaw_tf import labels as class_names
 from abaw_tf import predictions
 from abaw_tf.evaluation.label_tables import TASK_COLUMNS
 from abaw_tf.fusion.alignment import Aligned, align
 from abaw_tf.fusion.averaging import checked_weights, fused_scores, majority, pooled, weighted_average
-from abaw_tf.fusion.label_alignment import option
 from abaw_tf.predictions import PredictionError
 
 METHODS = ("average", "majority")
@@ -80,7 +80,7 @@ def fuse_aligned(
     notes : sequence of str
         Further notes for the result.
     """
-    option("method", method, METHODS)
+    class_names.check_option("method", method, METHODS)
     by_task = task_weights(aligned, weights)
     columns, notes = {}, [*aligned.notes, *notes]
     notes += [

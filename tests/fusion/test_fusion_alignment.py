@@ -260,7 +260,7 @@ def test_wrong_arguments_are_told():
         align(one, missing="dropp")
     with pytest.raises(ValueError, match="by='time'"):
         align(one, tolerance=0.1)
-    with pytest.raises(ValueError, match="reference must be one of A"):
+    with pytest.raises(ValueError, match="reference must be 'A'"):
         align(one, reference="B")
     with pytest.raises(ValueError, match="an empty mapping"):
         align({})

@@ -115,7 +115,7 @@ def test_weights_of_another_shape_are_refused(pair, weights):
 def test_weights_for_a_task_that_is_not_predicted_are_refused():
     with pytest.raises(PredictionError, match="weights for valence_arousal"):
         fuse_tables({"A": table(range(3), va=False)}, {"valence_arousal": [1.0]})
-    with pytest.raises(ValueError, match="method must be one of average, majority"):
+    with pytest.raises(ValueError, match="method must be 'average' or 'majority'"):
         fuse_tables({"A": table(range(3))}, method="mayority")
 
 

@@ -203,5 +203,5 @@ def test_only_labelled_tasks_are_searched(tables):
         search_tables(tables, truth, method="optimum")
     with pytest.raises(ValueError, match="metric must be one of"):
         search_tables(tables, truth, metric="macrof1")
-    with pytest.raises(ValueError, match="level must be one of"):
+    with pytest.raises(ValueError, match="level must be 'model' or 'model_class'"):
         search_tables(tables, truth, level="class")

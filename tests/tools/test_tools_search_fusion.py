@@ -241,7 +241,7 @@ def test_wrong_use_is_told_in_one_line(files, tool):
         "written as .parquet or .csv": (net, svm, "--apply", weights, "--out", files / "f.json"),
         "two models or more": (net, *labels),
         "Did you mean 'val_svm'": (net, svm, *labels, "--columns", "val_svn:map.yaml"),
-        "reference must be one of val_net, val_svm": (net, svm, *labels, "--reference", "net"),
+        "reference must be 'val_net' or 'val_svm'": (net, svm, *labels, "--reference", "net"),
         "is for valence and arousal": (net, svm, *labels, "--method", "optimum", "--task", "expression"),
         "fused table is written as .parquet": (net, svm, *labels, "--fused", files / "f.xlsx"),
         "tolerance is a number of seconds": (net, svm, *labels, "--tolerance", 0.1),

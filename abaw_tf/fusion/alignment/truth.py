@@ -7,6 +7,7 @@ import numpy as np
 from abaw_tf import labels as class_names
 from abaw_tf.data.folds import video_of
 from abaw_tf.evaluation.label_tables import TASK_COLUMNS, TrialCodes, check_labels, labelled, locate
+from abaw_tf.fusion.alignment.frames import some
 from abaw_tf.predictions import PredictionError
 
 
@@ -53,7 +54,7 @@ def align_labels(aligned, labels, missing="error") -> AlignedLabels:
     PredictionError
         No trial or no task in common, or labelled frames lack predictions.
     """
-    option("missing", missing, ("error", "drop"))
+    class_names.check_option("missing", missing, ("error", "drop"))
     labels = check_labels(labels, aligned.edition)
     trials = TrialCodes.of(labels)
     keys = TrialCodes.of(aligned.keys)
@@ -97,18 +98,3 @@ def _lacking_labels(labels, task, wanted, found, missing) -> list:
             f"Received: none for trial {first['trial']}, frame {first['frame']}"
         )
     return [f"{task}: {counts} have no prediction and were left out"]
-
-
-def option(name, value, allowed) -> None:
-    """Refuse a value that is not allowed."""
-    if value not in allowed:
-        known = [str(item) for item in allowed if item is not None]
-        raise ValueError(
-            f"{name} must be one of {', '.join(known)}.{class_names.suggestion(value, known)} Received: {value!r}"
-        )
-
-
-def some(names, most=3) -> str:
-    """The first few names, and how many more there are."""
-    names = sorted(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

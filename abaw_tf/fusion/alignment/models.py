@@ -1,4 +1,4 @@
-"""Prediction tables of several models, and labels, brought to the same frames and classes."""
+"""Prediction tables of several models brought to the same frames and classes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,12 +8,9 @@ import pandas as pd
 
 from abaw_tf import labels as class_names
 from abaw_tf.evaluation.label_tables import TASK_COLUMNS
-from abaw_tf.fusion.frame_matching import match_by_frame, match_by_time
-from abaw_tf.fusion.label_alignment import AlignedLabels, align_labels, option, some
-from abaw_tf.fusion.missing_frames import MISSING, apply_policy, gather
+from abaw_tf.fusion.alignment.frames import match_by_frame, match_by_time, some
+from abaw_tf.fusion.alignment.missing import MISSING, apply_policy, gather
 from abaw_tf.predictions import PredictionError, classes_of, edition_of, validate
-
-__all__ = ["MISSING", "Aligned", "AlignedLabels", "align", "align_labels"]
 
 
 @dataclass(frozen=True)
@@ -129,9 +126,9 @@ def _check_options(tables, missing, by, tolerance, task) -> None:
             "tables must map the name of each model to its prediction table, one at least. "
             f"Received: {'an empty mapping' if isinstance(tables, Mapping) else type(tables).__name__}"
         )
-    option("missing", missing, MISSING)
-    option("by", by, ("frame", "time"))
-    option("task", task, (None, *class_names.TASKS))
+    class_names.check_option("missing", missing, MISSING)
+    class_names.check_option("by", by, ("frame", "time"))
+    class_names.check_option("task", task, (None, *class_names.TASKS))
     if tolerance is not None and (by != "time" or not tolerance >= 0):
         raise ValueError(
             f"tolerance is a number of seconds from 0 on, for by='time'. Received: tolerance={tolerance!r}, by={by!r}"
@@ -188,7 +185,7 @@ def _edition(tables, has_classes, map_classes):
 def _match(tables, by, tolerance, reference):
     names, called = tuple(tables), "the reference"
     if isinstance(reference, str):
-        option("reference", reference, names)
+        class_names.check_option("reference", reference, names)
         called, reference = reference, tables[reference]
     elif reference is not None:
         reference = reference.sort_values(["trial", "frame"], kind="stable")

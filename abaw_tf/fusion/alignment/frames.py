@@ -188,3 +188,9 @@ def _periods(codes, times, name) -> dict:
             f"seconds, or match by frame. Received: {found}"
         )
     return {code: period if period == period else float(np.median(known)) for code, period in periods.items()}
+
+
+def some(names, most=3) -> str:
+    """The first few names, and how many more there are."""
+    names = sorted(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,10 +1,10 @@
-"""What is done about a frame that a model lacks; the policies are described in `abaw_tf.fusion.alignment.align`."""
+"""What is done about a frame that a model lacks; the policies are described in `abaw_tf.fusion.align`."""
 
 from dataclasses import replace
 
 import numpy as np
 
-from abaw_tf.fusion.label_alignment import some
+from abaw_tf.fusion.alignment.frames import some
 from abaw_tf.predictions import PredictionError
 
 MISSING = ("error", "drop", "hold", "uniform", "mean")
