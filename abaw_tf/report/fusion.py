@@ -11,6 +11,10 @@ from abaw_tf.plots.fusion import plot_fold_weights, plot_held_out, plot_search, 
 from abaw_tf.report.html import flat, html_table, new_figure, notes_box, picture, subtitle, write_page
 
 HEADINGS = {"expression": "Expression", "valence_arousal": "Valence and arousal"}
+_LIMITS = (
+    "The intervals are over {unit}, for the weights found: they do not contain how the weights would vary with other {unit} to search "
+    "on, and say nothing about {unit} of another kind."
+)
 
 
 def write_fusion_report(path, search, title="Fusion of predictions", notes=(), classes=None) -> Path:
@@ -100,6 +104,7 @@ def _scores(estimate, found) -> list:
         picture(figure, "scores on the search set and held out"),
         "<h3>Gains, held out</h3>",
         html_table(("gain", "difference", "95 % interval"), gains),
+        f'<p class="small">{escape(_LIMITS.format(unit=estimate.unit))}</p>' if estimate.bootstrap else "",
     ]
 
 

@@ -123,10 +123,11 @@ def _notes(counts, clips, y, found, bootstrap) -> list:
 
 
 def _figure(table, found, bootstrap):
-    from abaw_tf.plots.fusion import plot_fold_weights, plot_held_out, plot_weights
-    from abaw_tf.plots.style import new_figure
+    from matplotlib.figure import Figure
 
-    figure = new_figure(None, (11, 5.2))
+    from abaw_tf.plots.fusion import plot_fold_weights, plot_held_out, plot_weights
+
+    figure = Figure(figsize=(11, 5.2), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1))
     shown = table.drop(index="most frequent class").rename(
         columns={"search_set": "search_score", "held_out": "held_out_score"}

@@ -46,6 +46,10 @@ def read_tfjs_weights(manifest) -> dict:
         The shards hold more or fewer bytes than the manifest says, or a type is unknown.
     """
     manifest = Path(manifest)
+    if not manifest.is_file():
+        raise FileNotFoundError(
+            f"{manifest}: no such file; take it, and the shards it names, from face-api.js, folder weights"
+        )
     weights = {}
     for group in json.loads(manifest.read_text(encoding="utf-8")):
         data, position = b"".join((manifest.parent / name).read_bytes() for name in group["paths"]), 0
@@ -82,6 +86,7 @@ def build_faceapi_expression(folder) -> keras.Model:
     keras.Model
         What `preprocess` returns, (batch, 112, 112, 3), to probabilities (batch, 7) in the order `CLASSES`.
     """
+    # Checks
     weights = read_tfjs_weights(Path(folder) / MANIFEST)
 
     # The functional graph

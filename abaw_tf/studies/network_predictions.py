@@ -1,9 +1,7 @@
 """What published expression networks see in real face videos: from clips to one prediction table per network."""
 
-import os
 import shutil
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -80,12 +78,12 @@ def predict_networks(realdata, clips=CLIPS, stride=1, progress=False) -> dict:
 
 def _networks(models) -> dict:
     """Functions from face crops to probabilities, by name."""
+    from abaw_tf.backbones.checkpoints import locate
     from abaw_tf.backbones.fer_xception import build_big_xception, build_mini_xception, predict_expression
     from abaw_tf.studies.faceapi import build_faceapi_expression, predict_faceapi
 
-    with _weights_in(models / "oarriaga_fer"):
-        mini = build_mini_xception(weights="fer2013_mini_xception")
-        big = build_big_xception(weights="fer2013_big_xception")
+    mini = build_mini_xception(weights=locate("fer2013_mini_xception", models / "oarriaga_fer"))
+    big = build_big_xception(weights=locate("fer2013_big_xception", models / "oarriaga_fer"))
     small = build_faceapi_expression(models / "faceapi_expression")
     predict = (
         lambda images: predict_expression(images, mini),
@@ -93,22 +91,6 @@ def _networks(models) -> dict:
         lambda images: predict_faceapi(images, small),
     )
     return dict(zip(NETWORKS, predict))
-
-
-@contextmanager
-def _weights_in(folder):
-    """The weights registry looks in `folder` first."""
-    from abaw_tf.backbones.checkpoints import ENVIRONMENT_VARIABLE
-
-    before = os.environ.get(ENVIRONMENT_VARIABLE)
-    os.environ[ENVIRONMENT_VARIABLE] = str(folder)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[ENVIRONMENT_VARIABLE]
-        else:
-            os.environ[ENVIRONMENT_VARIABLE] = before
 
 
 def _crops(dataset, trial):

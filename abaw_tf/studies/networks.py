@@ -12,7 +12,7 @@ from abaw_tf.fusion.dirichlet import DirichletFusion
 from abaw_tf.fusion.held_out_estimate import held_out
 from abaw_tf.fusion.held_out_result import BEST
 from abaw_tf.studies.held_out_rows import chosen_inside, fusion_rows, held_out_decisions, row, rows_table
-from abaw_tf.studies.network_predictions import CLIPS, NETWORKS, predict_networks
+from abaw_tf.studies.network_predictions import NETWORKS, predict_networks
 from abaw_tf.studies.result import StudyResult
 from abaw_tf.studies.scoring import group_confusions
 from abaw_tf.studies.stability import mean_entropy, switches_per_second
@@ -127,13 +127,14 @@ def _notes(aligned, people, probabilities, verdicts, bootstrap) -> list:
 
 
 def _figure(tables, aligned, everything, table):
+    from matplotlib.figure import Figure
+
     from abaw_tf.plots.bands import plot_expression_bands
     from abaw_tf.plots.fusion import plot_held_out
-    from abaw_tf.plots.style import new_figure
 
     keys = aligned.keys
     fused = predictions.make_table(keys["trial"], keys["frame"], keys["time"], everything, edition=aligned.edition)
-    figure = new_figure(None, (11, 6.4))
+    figure = Figure(figsize=(11, 6.4), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1.25))
     shown = SHOWN if SHOWN in set(keys["trial"]) else keys["trial"].iloc[0]
     title = (
@@ -150,6 +151,3 @@ def _figure(tables, aligned, everything, table):
         ax.get_legend().remove()
     lower.legend(*handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure
-
-
-__all__ = ["CLIPS", "NETWORKS", "run"]

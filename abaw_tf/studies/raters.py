@@ -11,7 +11,7 @@ from abaw_tf.fusion.consensus import ccc_centering, evaluator_weighted_estimator
 from abaw_tf.fusion.continuous import CCCFusion, ccc_of_sums
 from abaw_tf.fusion.moments import Moments
 from abaw_tf.plots.fusion import SEARCH_COLOR
-from abaw_tf.plots.style import INK, PALE, PREDICTION_COLOR, TRUTH_COLOR, bare, new_figure
+from abaw_tf.plots.style import INK, PALE, PREDICTION_COLOR, TRUTH_COLOR, bare
 from abaw_tf.studies.rater_files import RATE, read_ratings
 from abaw_tf.studies.result import StudyResult
 
@@ -211,7 +211,9 @@ SHOWN = ("plain mean", "optimal weights, best lag")
 
 
 def _figure(truth, table, traces, bootstrap):
-    figure = new_figure(None, (10, 7.4))
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 7.4), layout="constrained")
     top, bottom = figure.subplots(2, 1, height_ratios=(1, 1.35))
     time, fold_of = np.arange(len(truth)) / RATE, _folds(len(truth))
     styles = (TRUTH_COLOR, 1.6), (PALE, 1.4), (PREDICTION_COLOR, 1.4)

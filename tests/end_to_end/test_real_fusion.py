@@ -2,6 +2,7 @@
 
 import json
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -218,11 +219,12 @@ class TestVotesStudy:
             assert (table.loc[name, "search_set"] >= table.loc[starts, "search_set"]).all()
         print("\n" + result.format())
 
-    def test_what_is_said(self, result):
+    def test_what_is_said_and_drawn(self, result):
         text = "\n".join(result.notes)
         assert "7,442 clips of 91 actors; 420" in text
         assert "best on the other folds (face in 10)" in text
         assert {ax.get_title(loc="left") for ax in result.figure.axes} >= {"Macro F1", "MCWF weights from all actors"}
+        assert plt.get_fignums() == []
 
 
 @pytest.fixture(scope="module")
