@@ -5,8 +5,9 @@
   tools/evaluate.py mine.parquet theirs.csv --labels labels.csv --out scores/
   tools/evaluate.py submission_folder/ --labels /data/affwild2/annotations/EXPR_Set/Validation_Set
 
-Predictions are a prediction table (.parquet, .csv), a py-feat CSV or a folder of them, or a folder of submission files. Labels are
-the dataset's root, a folder of annotation files, or a table (.parquet, .csv) with trial, frame, expression, valence, arousal.
+Predictions are a prediction table (.parquet, .csv), a py-feat CSV or a folder of them, a folder of submission files, or any CSV with
+a column map. Labels are the dataset's root, a folder of annotation files, or a table (.parquet, .csv) with trial, frame, expression,
+valence, arousal.
 """
 
 import argparse
@@ -23,7 +24,10 @@ def parse(argv):
     parser.add_argument("--split", default="validation", help="split of the dataset root (default: validation)")
     parser.add_argument("--task", choices=("expression", "valence_arousal"), help="score only this task")
     parser.add_argument("--variant", help="another formula of the expression score, e.g. do2020")
-    parser.add_argument("--format", default="auto", help="of the predictions: auto, table, pyfeat, submission")
+    parser.add_argument("--format", default="auto", help="of the predictions: auto, table, pyfeat, submission, columns")
+    parser.add_argument(
+        "--columns", metavar="MAP", help="column map of a plain table: 'trial=video,frame=idx,...' or a file"
+    )
     parser.add_argument(
         "--bootstrap", type=int, default=1000, metavar="N", help="resamples of videos, 0 for no intervals"
     )
@@ -47,7 +51,7 @@ def main(argv=None) -> int:
     from abaw_tf.evaluation.output import model_names, write_outputs
 
     paths = [path for path in (args.predictions, args.other) if path]
-    tables = [predictions.load(path, args.edition, args.format) for path in paths]
+    tables = [predictions.load(path, args.edition, args.format, columns=args.columns) for path in paths]
     edition = args.edition or predictions.edition_of(tables[0]).name
     labels = evaluation.read_labels(args.labels, edition, args.split, args.task)
     options = {"edition": edition, "variant": args.variant, "bootstrap": args.bootstrap}

@@ -78,6 +78,18 @@ def test_every_form_of_predictions_and_labels_gives_the_same_score(files, main, 
     assert score_of(out) == pytest.approx(score, abs=1e-12)
 
 
+def test_a_plain_table_is_scored_by_a_map_of_its_columns(files, main):
+    folder, score = files
+    table = predictions.read(folder / "p.parquet")
+    classes = [name for name in table if name.startswith("p_")]
+    plain = table[["trial", *classes]].rename(columns={"trial": "video", "p_Neutral": "calm"})
+    plain.assign(index=table["frame"] + 1).to_csv(folder / "plain.csv", index=False)
+    columns = ",".join(["trial=video,frame=index,index_base=1,p_Neutral=calm", *(f"{c}={c}" for c in classes[1:])])
+    arguments = [str(folder / "plain.csv"), "--labels", str(folder / "labels.csv"), "--columns", columns]
+    assert main([*arguments, "--json", str(folder / "scores.json")]) == 0
+    assert score_of(folder / "scores.json") == pytest.approx(score, abs=1e-12)
+
+
 def test_a_dataset_root_is_scored_by_split(files, main, capsys):
     folder, _ = files
     for name, task in (("expr", "EXPR_Set"), ("va", "VA_Set")):
