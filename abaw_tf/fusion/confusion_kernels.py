@@ -270,7 +270,7 @@ def count(
     """Count the decisions of packed `frames` for some leaves of draws.
 
     `counts` (leaves, cells, classes, LANES) and `settled` (leaves, cells, classes), the same for all draws of a leaf, are added to.
-    Bounds are worth their time where a third of the frames keep few classes, which is tried out every now and then.
+    Bounds are worth their time where half of the frames keep few classes, which is tried out every now and then.
     A vote is 1 in a class's own few bits of a whole number; as many votes are added up as these can hold. If one of them was too close
     to call, they are taken again one by one, the close ones in double precision.
     """
@@ -296,7 +296,7 @@ def count(
             turn = start // BLOCK % TURN
             if turn == 0:
                 few[leaf] = 0
-            bounded = prune and (turn < TRIAL or few[leaf] * 3 > TRIAL * BLOCK)
+            bounded = prune and (turn < TRIAL or few[leaf] * 2 > TRIAL * BLOCK)
             if bounded:
                 if shared:
                     _bound_shared(block, regions[leaf], models, classes, bound_margin, winner, number, possible, own)
