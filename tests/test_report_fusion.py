@@ -117,6 +117,14 @@ def test_without_an_estimate_it_says_so(material, tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == ["page.html"]
 
 
+def test_a_vote_has_nothing_to_fit(material, tmp_path):
+    found = search_tables(*material, task="expression", method="majority").estimate()
+    page = Page(write_fusion_report(tmp_path, found).read_text())
+    assert any(words.startswith("Nothing is fitted") for words in page.words)
+    assert page.row("this fusion")[1] == f"{found.weights.tasks['expression'].found['score']:.4f}"
+    assert page.images == 0
+
+
 def test_notes_of_alignment_and_temperatures(material, tmp_path):
     tables, truth = material
     first = next(iter(tables))

@@ -163,10 +163,9 @@ def plot_search(history, scores=None, single_scores=None, equal_score=None, mode
     history = np.asarray([(number, score) for number, score, *_ in history], float).reshape(-1, 2)
     if not len(history):
         raise ValueError("history must hold at least the starting point of the search. Received: an empty history")
-    figure = new_figure(figure, (7.6 if scores is not None else 5.6, 3.0))
-    axes = figure.subplots(
-        1, 2 if scores is not None else 1, sharey=True, squeeze=False, width_ratios=(2, 1)[: 1 + (scores is not None)]
-    )[0]
+    widths = (2,) if scores is None else (2, 1)
+    figure = new_figure(figure, (2.0 + 1.9 * sum(widths), 3.0))
+    axes = figure.subplots(1, len(widths), sharey=True, squeeze=False, width_ratios=widths)[0]
     # Starting points count as draw 0 of an axis that begins with draw 1.
     x, best = np.maximum(history[:, 0] + 1, 0), history[:, 1]
     end = max(x[-1], 1) if scores is None else max(len(scores), x[-1], 1)
@@ -178,28 +177,20 @@ def plot_search(history, scores=None, single_scores=None, equal_score=None, mode
     axes[0].set_ylabel("best score so far")
     axes[0].set_title(f"Best: {best[-1]:.4f}", fontsize=10, loc="left")
     if scores is not None:
-        axes[1].hist(np.asarray(scores, float), bins=40, orientation="horizontal", color="#c9d8e6")
+        scores = np.asarray(scores, float)
+        axes[1].hist(scores[np.isfinite(scores)], bins=40, orientation="horizontal", color="#c9d8e6")
         axes[1].set_xlabel("draws with that score")
         axes[1].set_title(f"All {len(scores):,} draws", fontsize=10, loc="left")
-    lines = (
-        []
-        if single_scores is None
-        else list(zip(models or [f"model {k + 1}" for k in range(len(single_scores))], single_scores))
-    )
-    lines += [] if equal_score is None else [("equal weights", equal_score)]
-    for k, (name, score) in enumerate(lines):
-        equal = name == "equal weights"
-        color = INK if equal else MODEL_COLORS[k % len(MODEL_COLORS)]
-        for ax in axes:
-            ax.axhline(
-                score,
-                color=color,
-                linewidth=1.1,
-                linestyle=":" if equal else "--",
-                zorder=0,
-                label=f"{name} {score:.4f}",
-            )
+    singles = [] if single_scores is None else single_scores
+    names = models or [f"model {k + 1}" for k in range(len(singles))]
+    lines = [
+        (name, score, MODEL_COLORS[k % len(MODEL_COLORS)], "--") for k, (name, score) in enumerate(zip(names, singles))
+    ]
+    lines += [] if equal_score is None else [("equal weights", equal_score, INK, ":")]
     for ax in axes:
+        for name, score, color, style in lines:
+            label = f"{name} {score:.4f}"
+            ax.axhline(score, color=color, linewidth=1.1, linestyle=style, zorder=0, label=label)
         bare(ax)
     if lines:
         axes[-1].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5))

@@ -10,6 +10,7 @@ from abaw_tf.evaluation.text import number, span
 from abaw_tf.plots.fusion import plot_fold_weights, plot_held_out, plot_search, plot_weights
 from abaw_tf.report.html import flat, html_table, new_figure, notes_box, picture, subtitle, write_page
 
+UNFITTED = ("average", "majority")
 HEADINGS = {"expression": "Expression", "valence_arousal": "Valence and arousal"}
 _LIMITS = (
     "The intervals are over {unit}, for the weights found: they do not contain how the weights would vary with other {unit} to search "
@@ -40,37 +41,47 @@ def write_fusion_report(path, search, title="Fusion of predictions", notes=(), c
     """
     path = Path(path)
     path = path if path.suffix.lower() in (".html", ".htm") else path / "report.html"
-    body = [f"<h1>{escape(str(title))}</h1>"]
-    if hasattr(search, "held_out"):
-        weights = search.weights
-        body += [subtitle(f"{len(weights.models)} models: {', '.join(weights.models)}"), notes_box(notes)]
-        for task, one in weights.tasks.items():
-            names = labels.edition(weights.edition).classes if task == "expression" else ("valence", "arousal")
-            estimate = search.held_out.get(task)
-            body.append(f"<h2>{HEADINGS[task]}</h2>")
-            body += [*_verdict(estimate), *_scores(estimate, one.found)]
-            body += _weights(weights.models, classes or names, {_called(one, estimate): one.weights}, estimate)
-            body += [*_search(search.fusions[task], weights.models), _provenance(weights, task, estimate)]
-        if weights.notes:
-            body += ["<h2>Alignment of the predictions</h2>", notes_box(weights.notes)]
+    whole = hasattr(search, "held_out")
+    models = search.weights.models if whole else search.names
+    head = [f"<h1>{escape(str(title))}</h1>", subtitle(f"{len(models)} models: {', '.join(models)}"), notes_box(notes)]
+    return write_page(path, title, [*head, *(_searched if whole else _estimated)(search, classes)])
+
+
+def _searched(search, classes) -> list:
+    """Everything about a `FusionSearch`, task by task."""
+    weights, parts = search.weights, []
+    for task, one in weights.tasks.items():
+        names = labels.edition(weights.edition).classes if task == "expression" else ("valence", "arousal")
+        estimate, fitted = search.held_out.get(task), one.method not in UNFITTED
+        called = one.method if estimate is None else estimate.fusions[0]
+        parts += [
+            f"<h2>{HEADINGS[task]}</h2>",
+            *_verdict(estimate, fitted or one.temperatures is not None),
+            *_scores(estimate, one.found),
+        ]
+        if fitted:
+            parts += _weights(weights.models, classes or names, {called: one.weights}, estimate)
+            parts += _search(search.fusions[task], weights.models)
+        parts.append(_provenance(weights, task, estimate))
+    if weights.notes:
+        parts += ["<h2>Alignment of the predictions</h2>", notes_box(weights.notes)]
+    return parts
+
+
+def _estimated(estimate, classes) -> list:
+    """Everything about a `HeldOut`."""
+    weights = _weights(estimate.names, classes, estimate.weights, estimate)
+    card = html_table(("", ""), flat(_estimate_card(estimate)), "card")
+    return [*_verdict(estimate, True), *_scores(estimate, {}), *weights, card]
+
+
+def _verdict(estimate, fitted) -> list:
+    if estimate is not None:
+        lines = [line[:1].upper() + line[1:] for line in estimate.verdict.split("\n")]
+    elif fitted:
+        lines = ["Not examined on held-out videos: the score of a fusion on the frames it is fitted to is optimistic"]
     else:
-        body += [subtitle(f"{len(search.names)} models: {', '.join(search.names)}"), notes_box(notes)]
-        body += _verdict(search) + _scores(search, {}) + _weights(search.names, classes, search.weights, search)
-        body.append(html_table(("", ""), flat(_estimate_card(search)), "card"))
-    return write_page(path, title, body)
-
-
-def _called(one, estimate) -> str:
-    return estimate.fusions[0] if estimate is not None else one.method
-
-
-def _verdict(estimate) -> list:
-    if estimate is None:
-        text = (
-            "Not examined on held-out videos: the score of searched weights on the frames of the search is optimistic."
-        )
-        return [f"<p><strong>{text}</strong></p>"]
-    lines = [line[:1].upper() + line[1:] for line in estimate.verdict.split("\n")]
+        lines = ["Nothing is fitted: the scores would be the same if they were held out"]
     return [f"<p><strong>{escape(line)}.</strong></p>" for line in lines]
 
 
