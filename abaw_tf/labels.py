@@ -33,6 +33,8 @@ CLASS_ORDERS: dict[str, tuple[str, ...]] = {
     "alphabetical": _ALPHABETICAL,
     "affectnet": _AFFECTNET,
     "affectnet7": _AFFECTNET[:7],
+    # the labels 1 … 7 of RAF-DB's basic part
+    "rafdb": ("Surprise", "Fear", "Disgust", "Happiness", "Sadness", "Anger", "Neutral"),
     "fer2013": ("Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Neutral"),
     # the columns Neutral, Happy, Sad, Surprise, Fear, Disgust, Anger of py-feat's MPDetector
     "pyfeat": ("Neutral", "Happiness", "Sadness", "Surprise", "Fear", "Disgust", "Anger"),

@@ -2,14 +2,16 @@
 
 They work on tensors in a ``tf.data`` pipeline, so that a saved model holds none of them. The three transforms of Dresvyanskiy
 et al. (2020, §III) behave as those of Keras's former ``ImageDataGenerator``, which the authors used: the border repeats the
-nearest pixel, and the brightness factor multiplies the pixel values.
+nearest pixel, and the brightness factor multiplies the pixel values. Those of Do et al. (2020; their code names the functions
+of Albumentations) add a central crop, shifts and a change of size, and reflect the picture at its border.
 """
 
 import math
 
 import tensorflow as tf
 
-N_DRAWS = 3
+N_DRAWS = 7
+BORDERS = ("nearest", "reflect")
 
 
 def draws(seed, epoch, examples):
@@ -24,7 +26,7 @@ def draws(seed, epoch, examples):
 
     Returns
     -------
-    float32 tensor, shape (n, 3)
+    float32 tensor, shape (n, 7)
         Uniform in [0, 1).
     """
     base = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
@@ -35,21 +37,43 @@ def draws(seed, epoch, examples):
     return tf.map_fn(of_example, tf.cast(examples, tf.int64), fn_output_signature=tf.TensorSpec((N_DRAWS,), tf.float32))
 
 
-def augment(images, numbers, rotation=40.0, flip=True, brightness=(0.2, 1.0)):
-    """Rotate, mirror and darken images.
+def augment(
+    images,
+    numbers,
+    rotation=40.0,
+    flip=True,
+    brightness=(0.2, 1.0),
+    shift=0.0,
+    scale=0.0,
+    share=1.0,
+    centre=1.0,
+    border="nearest",
+):
+    """Crop, rotate, resize, shift, mirror and darken images, in this order; all but the last in one interpolation.
 
     Parameters
     ----------
     images : tensor, shape (n, height, width, channels) or (n, time, height, width, channels)
         Pixel values in 0–255, uint8 or float. All frames of a clip get the same transform.
-    numbers : float32 tensor, shape (n, 3)
-        Random numbers in [0, 1), as from `draws`: angle, mirror, brightness.
+    numbers : float32 tensor, shape (n, 7)
+        Random numbers in [0, 1), as from `draws`: angle, mirror, brightness, shift to the right, shift down, size, and whether
+        the image is rotated, resized and shifted at all.
     rotation : float
         Largest angle to either side, degrees.
     flip : bool
         Mirror left to right where the second number is below one half.
     brightness : (float, float)
         Range of the factor.
+    shift : float
+        Largest shift in either direction, as a share of width and height.
+    scale : float
+        Largest change of size: factors from 1 - scale to 1 + scale.
+    share : float
+        Share of the images that are rotated, resized and shifted.
+    centre : float
+        Side of the central part that is kept of every image, and enlarged to the whole, as a share of the image's side.
+    border : {"nearest", "reflect"}
+        What is seen beyond the picture: its border pixels over and over, or its mirror image.
 
     Returns
     -------
@@ -59,13 +83,18 @@ def augment(images, numbers, rotation=40.0, flip=True, brightness=(0.2, 1.0)):
     Raises
     ------
     ValueError
-        A negative rotation, a brightness range that is not ``0 <= low <= high``, or images of another rank.
+        A value out of range, or images of another rank.
     """
     low, high = brightness
     if rotation < 0 or not 0 <= low <= high:
         raise ValueError(
             "augmentation needs rotation >= 0 and a brightness range 0 <= low <= high. "
             f"Received: rotation={rotation}, brightness={tuple(brightness)}"
+        )
+    if shift < 0 or not 0 <= scale < 1 or not 0 <= share <= 1 or not 0 < centre <= 1 or border not in BORDERS:
+        raise ValueError(
+            f"augmentation needs shift >= 0, 0 <= scale < 1, 0 <= share <= 1, 0 < centre <= 1, border of {BORDERS}. "
+            f"Received: shift={shift}, scale={scale}, share={share}, centre={centre}, border={border!r}"
         )
     if images.shape.rank not in (4, 5):
         raise ValueError(f"images must have the shape (n, [time,] height, width, channels). Received: {images.shape}")
@@ -74,15 +103,22 @@ def augment(images, numbers, rotation=40.0, flip=True, brightness=(0.2, 1.0)):
     if images.shape.rank == 5:
         numbers = tf.repeat(numbers, shape[1], axis=0)
     x = tf.reshape(tf.cast(images, tf.float32), tf.concat([[-1], shape[-3:]], 0))
-    angle = (2.0 * numbers[:, 0] - 1.0) * (rotation * math.pi / 180.0)
-    mirror = tf.where(tf.logical_and(flip, numbers[:, 1] < 0.5), -1.0, 1.0)
+    height, width = tf.cast(shape[-3], tf.float32), tf.cast(shape[-2], tf.float32)
+    signed = (2.0 * numbers - 1.0) * tf.cast(numbers[:, 6:] < share, tf.float32)
     x = tf.raw_ops.ImageProjectiveTransformV3(
         images=x,
-        transforms=_transforms(angle, mirror, tf.cast(shape[-3], tf.float32), tf.cast(shape[-2], tf.float32)),
+        transforms=_transforms(
+            angle=signed[:, 0] * (rotation * math.pi / 180.0),
+            mirror=tf.where(tf.logical_and(flip, numbers[:, 1] < 0.5), -1.0, 1.0),
+            zoom=centre / (1.0 + scale * signed[:, 5]),
+            right=signed[:, 3] * shift * width,
+            down=signed[:, 4] * shift * height,
+            centre=((width - 1.0) / 2.0, (height - 1.0) / 2.0),
+        ),
         output_shape=shape[-3:-1],
         fill_value=0.0,
         interpolation="BILINEAR",
-        fill_mode="NEAREST",
+        fill_mode=border.upper(),
     )
     factor = low + (high - low) * numbers[:, 2]
     x = tf.clip_by_value(x * factor[:, None, None, None], 0.0, 255.0)
@@ -92,12 +128,12 @@ def augment(images, numbers, rotation=40.0, flip=True, brightness=(0.2, 1.0)):
     return tf.ensure_shape(tf.reshape(x, shape), images.shape)
 
 
-def _transforms(angle, mirror, height, width):
-    """Rows of 8 coefficients that take an output pixel to its place in the input: mirror, then rotation about the centre."""
-    cos, sin = tf.cos(angle), tf.sin(angle)
-    centre_x, centre_y = (width - 1.0) / 2.0, (height - 1.0) / 2.0
+def _transforms(angle, mirror, zoom, right, down, centre):
+    """Rows of 8 coefficients that take an output pixel to its place in the input: mirror, shift back, then turn and zoom."""
+    cos, sin = zoom * tf.cos(angle), zoom * tf.sin(angle)
+    centre_x, centre_y = centre
     a, b, c, d = cos * mirror, -sin, sin * mirror, cos
     zero = tf.zeros_like(angle)
-    shift_x = centre_x - a * centre_x - b * centre_y
-    shift_y = centre_y - c * centre_x - d * centre_y
-    return tf.stack([a, b, shift_x, c, d, shift_y, zero, zero], axis=1)
+    offset_x = centre_x - a * centre_x - b * centre_y - cos * right + sin * down
+    offset_y = centre_y - c * centre_x - d * centre_y - sin * right - cos * down
+    return tf.stack([a, b, offset_x, c, d, offset_y, zero, zero], axis=1)

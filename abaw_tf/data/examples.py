@@ -72,7 +72,10 @@ class Order:
         self.labels = None if balance_labels is None else np.asarray(balance_labels)
 
     def batches(self, batch_size):
-        """Dataset of (epoch, examples (b,)), both int64."""
+        """Dataset of (epoch, examples (b,), draws (b,)), all int64.
+
+        The draw decides an example's random transforms: its own number, or its place in an epoch that may visit it twice.
+        """
         if not self.training:
             return self._batched(tf.data.Dataset.range(self.n), tf.constant(0, tf.int64), batch_size)
         epochs = tf.data.Dataset.range(self.start_epoch, np.iinfo(np.int64).max)
@@ -90,9 +93,10 @@ class Order:
 
         return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(tf.numpy_function(draw, [epoch], tf.int64), (None,)))
 
-    @staticmethod
-    def _batched(examples, epoch, batch_size):
-        return examples.batch(batch_size).map(lambda batch: (epoch, batch))
+    def _batched(self, examples, epoch, batch_size):
+        if self.labels is None or not self.training:
+            return examples.batch(batch_size).map(lambda batch: (epoch, batch, batch))
+        return examples.enumerate().batch(batch_size).map(lambda places, batch: (epoch, batch, places))
 
 
 def reader(sources, labels, spans, size, target):

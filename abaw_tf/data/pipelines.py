@@ -40,6 +40,7 @@ def frames(
     ----------
     table : pandas.DataFrame
         ``trial, frame, path, expression, valence, arousal``, as from ``AffWild2.frame_table``; columns of absent outputs may lack.
+        With ``left, top, right, bottom`` (pixels, NaN for none) too, the face is cut out of a larger picture.
     image_size : int
         Height and width of the images.
     batch_size : int
@@ -76,7 +77,7 @@ def frames(
     """
     table = usable(table, missing_image)
     return batches(
-        {name: ImageSource(table["path"], image_size, unreadable)},
+        {name: ImageSource.of(table, image_size, unreadable)},
         table,
         batch_size,
         outputs,
@@ -133,7 +134,7 @@ def image_windows(
     """
     table = usable(table, missing_image)
     return batches(
-        {name: ImageSource(table["path"], image_size, unreadable)},
+        {name: ImageSource.of(table, image_size, unreadable)},
         table,
         batch_size,
         outputs,
@@ -249,12 +250,12 @@ def batches(
     read, shapes, types = reader(sources, labels, spans, size, target)
     k, outputs = len(sources), list(labels.targets)
 
-    def load(epoch, examples):
+    def load(epoch, examples, draws):
         flat = tf.numpy_function(read, [examples], types, stateful=False)
         flat = [tf.ensure_shape(value, shape) for value, shape in zip(flat, shapes)]
         inputs = dict(zip(sources, flat))
         if augmentation is not None and training:
-            numbers = augmenting.draws(seed, epoch, examples)
+            numbers = augmenting.draws(seed, epoch, draws)
             for name in (name for name, source in sources.items() if source.is_image):
                 inputs[name] = augmenting.augment(inputs[name], numbers, **augmentation)
         return inputs, dict(zip(outputs, flat[k:])), dict(zip(outputs, flat[k + len(outputs) :]))

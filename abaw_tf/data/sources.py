@@ -11,6 +11,8 @@ import numpy as np
 from abaw_tf.data.half import widen
 from abaw_tf.features.images import read_image
 
+BOX = ("left", "top", "right", "bottom")
+
 
 class ImageSource:
     """Face crops of the rows of a frame table.
@@ -24,26 +26,37 @@ class ImageSource:
     unreadable : dict, optional
         Without it an unreadable image is an error. With it such an image is black, its row is invalid, and the dictionary gets
         ``{path: message}``.
+    boxes : array of float, shape (n, 4), optional
+        ``left, top, right, bottom`` of the part of each image that is read, in pixels; NaN for the whole.
     """
 
     dtype = np.uint8
     is_image = True
 
-    def __init__(self, paths, size, unreadable=None):
+    def __init__(self, paths, size, unreadable=None, boxes=None):
         if size < 1:
             raise ValueError(f"image size must be positive. Received: {size}")
         self.paths, self.size, self.unreadable = np.asarray(paths, dtype=object), int(size), unreadable
+        self.boxes = boxes
         self.shape = (self.size, self.size, 3)
+
+    @classmethod
+    def of(cls, table, size, unreadable=None):
+        """The images of a frame table, cut out where it has boxes (`BOX`)."""
+        boxes = table[list(BOX)].to_numpy(np.float64) if set(BOX) <= set(table.columns) else None
+        return cls(table["path"], size, unreadable, boxes)
 
     def read(self, rows):
         """Return the images of `rows` (any shape) as uint8 RGB (*rows.shape, size, size, 3), and which are valid."""
         images = np.zeros((rows.size, *self.shape), np.uint8)
         valid = np.ones(rows.size, bool)
-        for i, path in enumerate(self.paths[rows.ravel()]):
+        for i, row in enumerate(rows.ravel()):
+            path = self.paths[row]
             if path is None:
                 continue
             try:
-                images[i] = read_image(path, self.shape[:2])
+                box = None if self.boxes is None or np.isnan(self.boxes[row]).any() else self.boxes[row]
+                images[i] = read_image(path, self.shape[:2], box)
             except (ValueError, OSError) as error:
                 message = str(error) if str(path) in str(error) else f"{path}: {error}"
                 if self.unreadable is None:

@@ -3,10 +3,12 @@
 import cv2
 import numpy as np
 
+from abaw_tf.media.align import crop
+
 _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
 
-def read_image(path, size):
+def read_image(path, size, box=None):
     """Read an image file at a given size.
 
     Parameters
@@ -15,6 +17,8 @@ def read_image(path, size):
         JPEG or PNG file.
     size : tuple of int
         (height, width) to resize to: bilinear where it grows, area average where it shrinks.
+    box : (left, top, right, bottom), optional
+        Part of the picture to read, in pixels; black where it reaches beyond the picture.
 
     Returns
     -------
@@ -26,7 +30,7 @@ def read_image(path, size):
     OSError
         If the file cannot be read.
     ValueError
-        If it is not an image, or a JPEG that ends early (OpenCV would fill the rest with grey).
+        If it is not an image, or a JPEG that ends early (OpenCV would fill the rest with grey); if the box is empty.
     """
     data = np.fromfile(path, np.uint8)
     content = data.tobytes()
@@ -38,6 +42,8 @@ def read_image(path, size):
         image = None
     if image is None:
         raise ValueError(f"{path}: not an image; copy or extract it again. Received: {len(content)} bytes")
+    if box is not None:
+        image = crop(image, box)
     if image.shape[:2] != tuple(size):
         shrinks = image.shape[0] > size[0] or image.shape[1] > size[1]
         image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)

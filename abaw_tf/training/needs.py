@@ -93,8 +93,23 @@ class Augmentation:
         Mirror half of the images left to right.
     brightness : (float, float)
         Range of the factor that multiplies all pixel values.
+    shift : float
+        Largest shift in either direction, as a share of width and height.
+    scale : float
+        Largest change of size: factors from 1 - scale to 1 + scale.
+    share : float
+        Share of the images that are rotated, resized and shifted.
+    centre : float
+        Side of the central part of every image that is kept and enlarged, as a share of the image's side.
+    border : str
+        What is seen beyond the picture: ``"nearest"`` (its border pixels) or ``"reflect"`` (its mirror image).
     """
 
     rotation: float = 0.0
     flip: bool = False
     brightness: tuple[float, float] = (1.0, 1.0)
+    shift: float = 0.0
+    scale: float = 0.0
+    share: float = 1.0
+    centre: float = 1.0
+    border: str = "nearest"

@@ -104,6 +104,27 @@ def test_classes_take_turns_if_asked(table):
     assert weights["expression"].all()
 
 
+def test_an_image_drawn_again_in_an_epoch_is_transformed_anew(table):
+    few = table[table["trial"] == "b"].iloc[[2, 4, 5, 6]].assign(expression=[1, 1, 1, 0])
+    dataset = pipelines.frames(
+        few, SIZE, 4, training=True, class_balanced=True, augmentation={"brightness": (0.2, 1.0), "flip": False}
+    )
+    first, second = (next(iter(dataset)) for _ in range(2))
+    lights = grey(first[0]["image"])[first[1]["expression"].numpy() == 0]
+    assert len(set(lights.tolist())) == len(lights) == 2
+    np.testing.assert_array_equal(first[0]["image"], second[0]["image"])
+
+
+def test_a_face_is_cut_out_where_the_table_has_boxes(table, tmp_path):
+    picture = np.zeros((20, 30, 3), np.uint8)
+    picture[5:15, 10:20] = 200
+    cv2.imwrite(str(tmp_path / "a.png"), picture)
+    boxed = table[:2].assign(path=str(tmp_path / "a.png"), left=[10.0, np.nan], top=5.0, right=20.0, bottom=15.0)
+    inputs, _, _ = collect(pipelines.frames(boxed, SIZE, 2))
+    assert (inputs["image"][0] == 200).all()
+    assert (inputs["image"][1] == 0).any()  # no box: the whole picture
+
+
 def test_image_windows_never_span_a_gap_unless_asked(table):
     def levels(**options):
         dataset = pipelines.image_windows(table, SIZE, 4, 4, missing_image="skip", **options)

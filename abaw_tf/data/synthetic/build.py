@@ -1,9 +1,5 @@
 """Writes a synthetic Aff-Wild2 to disk in the official layout."""
 
-import json
-import os
-import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +7,10 @@ from tqdm.auto import tqdm
 
 from abaw_tf.data.annotations import write_expression, write_valence_arousal
 from abaw_tf.data.synthetic import film
+from abaw_tf.data.synthetic.manifest import make_folder, write_manifest
 from abaw_tf.data.synthetic.plan import Configuration, plan_videos
 from abaw_tf.labels import edition as find_edition
 
-MANIFEST = "synthetic.json"
-# Raised whenever the same configuration would give other files.
-FORMAT = 1
 NOTE = (
     "This is SYNTHETIC data, rendered by abaw_tf.data.make_synthetic in the on-disk layout of Aff-Wild2. It contains no frame, "
     "sound or label of Aff-Wild2; scores on it say nothing about real faces."
@@ -91,63 +85,9 @@ def make_synthetic(
     """
     edition = find_edition(edition)
     configuration = Configuration(edition.name, n_train, n_validation, n_test, float(seconds), fps, tuple(size), seed)
-    root = Path(root)
-    if _reusable(root, configuration, overwrite):
-        return root
-    root.parent.mkdir(parents=True, exist_ok=True)
-    partial = root.parent / f".{root.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        _write_dataset(partial, edition, configuration, progress)
-        _put_in_place(partial, root)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return root
-
-
-def _description(configuration) -> dict:
-    """The part of the manifest that must agree for a dataset to be reused."""
-    return json.loads(json.dumps({"format": FORMAT, "configuration": asdict(configuration)}))
-
-
-def _reusable(root, configuration, overwrite) -> bool:
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        return False
-    manifest = root / MANIFEST
-    if not manifest.is_file():
-        raise FileExistsError(f"{root} exists and is not a synthetic dataset (no {MANIFEST}): choose another folder")
-    try:
-        found = json.loads(manifest.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{manifest}, line {error.lineno}: not JSON ({error.msg}); delete {root} and make it again"
-        ) from None
-    wanted = _description(configuration)
-    if {key: found.get(key) for key in wanted} == wanted:
-        return True
-    if overwrite:
-        return False
-    before, now = (
-        {"format": found.get("format"), **found.get("configuration", {})},
-        {"format": FORMAT, **wanted["configuration"]},
+    return make_folder(
+        root, configuration, overwrite, lambda folder: _write_dataset(folder, edition, configuration, progress)
     )
-    changed = ", ".join(
-        f"{key}: {before.get(key)} there, {now[key]} asked" for key in now if before.get(key) != now[key]
-    )
-    raise FileExistsError(
-        f"{root} holds another synthetic dataset ({changed}): pass overwrite=True or choose another folder"
-    )
-
-
-def _put_in_place(partial, root) -> None:
-    if root.exists():
-        old = root.parent / f".{root.name}.old"
-        shutil.rmtree(old, ignore_errors=True)
-        os.replace(root, old)
-        os.replace(partial, root)
-        shutil.rmtree(old)
-    else:
-        os.replace(partial, root)
 
 
 def _write_dataset(root, edition, configuration, progress) -> None:
@@ -163,8 +103,7 @@ def _write_dataset(root, edition, configuration, progress) -> None:
             described.append(_describe(take))
     _write_test_lists(root, edition, videos)
     _leave_litter(root, edition, videos)
-    manifest = {"note": NOTE, **_description(configuration), "videos": described}
-    (root / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    write_manifest(root, NOTE, configuration, videos=described)
 
 
 def _describe(take) -> dict:
