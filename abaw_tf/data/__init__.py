@@ -10,10 +10,15 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "augment",
         "balance",
         "doctor",
+        "face_datasets",
         "folds",
         "pipelines",
         "synthetic",
         "windows",
     ],
-    submod_attrs={"affwild2": ["AffWild2"], "synthetic": ["make_synthetic"]},
+    submod_attrs={
+        "affwild2": ["AffWild2"],
+        "face_datasets": ["FaceImages"],
+        "synthetic": ["make_synthetic", "make_synthetic_faces"],
+    },
 )
