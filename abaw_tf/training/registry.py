@@ -2,21 +2,36 @@
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from abaw_tf.training.fields import RecipeError, unknown
 from abaw_tf.training.recipe import Recipe
 
 
+@lru_cache
+def _defines_recipe(file: str) -> bool:
+    """Whether a source file defines a recipe, told from its text: importing every model would take seconds."""
+    return re.search(r"^class \w+\(\w*Recipe\):", Path(file).read_text(encoding="utf-8"), re.M) is not None
+
+
 class _Recipes(Mapping):
-    """Recipe classes by name, one per module of `abaw_tf.models`; a module is imported when its recipe is asked for."""
+    """Recipe classes by name, one per module of `abaw_tf.models`; a module is imported when its recipe is asked for.
+
+    Modules without a recipe (layers, parts of a model) are left out.
+    """
 
     @staticmethod
-    def _names() -> list[str]:
+    def _modules() -> dict[str, str]:
         import abaw_tf.models
 
-        return sorted(module.name for module in pkgutil.iter_modules(abaw_tf.models.__path__))
+        found = sorted(pkgutil.iter_modules(abaw_tf.models.__path__), key=lambda module: module.name)
+        return {module.name: str(Path(module.module_finder.path) / f"{module.name}.py") for module in found}
+
+    def _names(self) -> list[str]:
+        return [name for name, file in self._modules().items() if _defines_recipe(file)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names())
@@ -28,7 +43,7 @@ class _Recipes(Mapping):
         return name in self._names()
 
     def __getitem__(self, name: str) -> type[Recipe]:
-        if name not in self:
+        if name not in self._modules():
             raise RecipeError(unknown("recipe", name, self))
         module = importlib.import_module(f"abaw_tf.models.{name}")
         found = [c for c in vars(module).values() if isinstance(c, type) and issubclass(c, Recipe)]

@@ -1,0 +1,171 @@
+"""Layers that bring frames, blocks of frames and batches of either into one another's shape, and statistics over time.
+
+They hold no weights. A *block* is the run of `block` consecutive frames that ends with the current one; a *chunk* is a longer run, in
+which every frame from the block-th on is the current one of a block.
+"""
+
+import keras
+from keras import layers, ops
+
+_REGISTER = keras.saving.register_keras_serializable(package="abaw_tf")
+STATISTICS = ("max", "min", "mean")
+
+
+@_REGISTER
+class FramesToBatch(layers.Layer):
+    """(batch, time, …) to (batch · time, …): every frame becomes an example of its own."""
+
+    def __init__(self, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+
+    def call(self, x):
+        return ops.reshape(x, (-1, *x.shape[2:]))
+
+    def compute_output_shape(self, input_shape):
+        batch, time, *rest = input_shape
+        return (None if batch is None or time is None else batch * time, *rest)
+
+
+@_REGISTER
+class BatchToFrames(layers.Layer):
+    """(batch · time, …) back to (batch, time, …).
+
+    Called on a list: the tensor to reshape, and any tensor of shape (batch, time, …) that tells how many frames an example has.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+
+    def call(self, inputs):
+        x, like = inputs
+        return ops.reshape(x, (-1, ops.shape(like)[1], *x.shape[1:]))
+
+    def compute_output_shape(self, input_shape):
+        shape, like = input_shape
+        return (*like[:2], *shape[1:])
+
+    def compute_output_spec(self, inputs):
+        x, like = inputs
+        return keras.KerasTensor((*like.shape[:2], *x.shape[1:]), dtype=x.dtype)
+
+
+@_REGISTER
+class CurrentFrame(layers.Layer):
+    """(batch, time, …) to (batch, …): the last frame of each example."""
+
+    def __init__(self, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+
+    def call(self, x):
+        return x[:, -1]
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], *input_shape[2:])
+
+
+class _OfBlocks(layers.Layer):
+    """Base of the layers that know the length of a block."""
+
+    def __init__(self, block, **kwargs):
+        if block < 1:
+            raise ValueError(f"`block` must be at least 1. Received: block={block}")
+        super().__init__(autocast=False, **kwargs)
+        self.block = block
+
+    def build(self, input_shape):
+        if input_shape[1] is not None and input_shape[1] < self.block:
+            raise ValueError(
+                f"a chunk must have at least as many frames as a block, {self.block}. Received: shape={tuple(input_shape)}"
+            )
+
+    def _n_current(self, n_frames):
+        return None if n_frames is None else n_frames - self.block + 1
+
+    def get_config(self):
+        return {**super().get_config(), "block": self.block}
+
+
+@_REGISTER
+class SlidingBlocks(_OfBlocks):
+    """(batch, block - 1 + time, …) to (batch, time, block, …): the block that ends with each frame.
+
+    Parameters
+    ----------
+    block : int
+        Frames per block.
+    """
+
+    def call(self, x):
+        # shifted views beside one another; the end is counted from behind, so that the number of frames may be unknown
+        shifted = [x[:, i : i + 1 - self.block or None] for i in range(self.block)]
+        return ops.stack(shifted, axis=2)
+
+    def compute_output_shape(self, input_shape):
+        batch, n_frames, *rest = input_shape
+        return (batch, self._n_current(n_frames), self.block, *rest)
+
+
+@_REGISTER
+class CurrentFrames(_OfBlocks):
+    """(batch, block - 1 + time, …) to (batch, time, …): the frames with which the blocks of a chunk end.
+
+    Parameters
+    ----------
+    block : int
+        Frames per block.
+    """
+
+    def call(self, x):
+        return x[:, self.block - 1 :]
+
+    def compute_output_shape(self, input_shape):
+        batch, n_frames, *rest = input_shape
+        return (batch, self._n_current(n_frames), *rest)
+
+
+@_REGISTER
+class StatisticsOverTime(layers.Layer):
+    """(batch, time, k) to (batch, len(statistics) · k): statistics over the frames of a block, in float32.
+
+    The STAT module of Do et al. (2020), §II-C.
+
+    Parameters
+    ----------
+    statistics : sequence of {"max", "min", "mean"}
+        Which ones, in order of concatenation.
+    """
+
+    def __init__(self, statistics=STATISTICS, **kwargs):
+        unknown = [name for name in statistics if name not in STATISTICS]
+        if unknown or not statistics:
+            raise ValueError(f"`statistics` must be some of {STATISTICS}. Received: statistics={tuple(statistics)}")
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.statistics = tuple(statistics)
+
+    def call(self, x):
+        compute = {"max": ops.max, "min": ops.min, "mean": ops.mean}
+        return ops.concatenate([compute[name](x, axis=1) for name in self.statistics], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], len(self.statistics) * input_shape[2])
+
+    def get_config(self):
+        return {**super().get_config(), "statistics": self.statistics}
+
+
+@_REGISTER
+class FixedBatchNormalization(layers.BatchNormalization):
+    """Batch normalisation with its stored mean and variance in training, too; scale and offset are trained as usual.
+
+    Keras' own layer does so only where nothing of it is trainable: ``training=True`` of an outer model overrides the ``training=False``
+    with which a network was called.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        return super().call(inputs, training=False, mask=mask)
+
+
+@_REGISTER
+def hard_sigmoid_keras2(x):
+    """The hard sigmoid of Keras 2, clip(0.2 x + 0.5, 0, 1); that of Keras 3 is clip(x / 6 + 0.5, 0, 1)."""
+    return ops.clip(0.2 * x + 0.5, 0.0, 1.0)

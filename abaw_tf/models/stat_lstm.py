@@ -1,0 +1,341 @@
+"""STAT/LSTM multitask network of Do et al. (2020): expression, valence and arousal of a frame from the block that ends with it.
+
+Three wirings share one `base` (VGGFace2 ResNet-50) and one `head`:
+
+* *block*, as published: a block of images in, the outputs for its last frame; consecutive blocks run the base on the same images again;
+* *chunk*: consecutive images in, outputs for every one of them; the base runs once per image, and the blocks are formed from what it
+  gives. Outputs and gradients are those of the block network;
+* *tracks*: stored features and probabilities in, outputs per frame; the head alone, for a base that is not trained.
+
+All are causal: blocks reach back from the current frame. Frames count as the original counts them, over the usable frames of a trial;
+a trial's first frame is repeated in front of it `block` - 1 times.
+
+References
+----------
+N.-T. Do, T.-T. Nguyen-Quynh, S.-H. Kim, "Affective Expression Analysis in-the-wild using Multi-Task Temporal Statistical Deep Learning
+Model", arXiv 2002.09120, 2020, §II and table I. Where it is silent or differs, "code" means the authors' notebooks for inference.
+"""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from abaw_tf.labels import check_option
+from abaw_tf.models import stat_lstm_parts as parts
+
+TRAINABLE_FROM = "conv4_1_1x1_reduce"
+WIRINGS = ("block", "chunk", "tracks")
+LOSS_WEIGHTS = {"expression": 1.0, "arousal": 0.4, "valence": 0.4, "va_vector": 0.2}
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """One of the paper's six networks (table I).
+
+    Attributes
+    ----------
+    frames : bool
+        Whether it sees a block of frames (STAT) or the current image alone.
+    lstm : bool
+        Whether it has the LSTM module.
+    valence_arousal : bool
+        Whether it has the three regression branches.
+    expression_units, regression_units : tuple of int
+        Dense layers of the branches.
+    """
+
+    frames: bool
+    lstm: bool
+    valence_arousal: bool
+    expression_units: tuple[int, ...] = (1024,)
+    regression_units: tuple[int, ...] = (1024, 1024)
+
+
+# Widths of `image_va`, `frames_va` and `lstm_va`: code (submissions t8 and t15, t31, t45). The authors' third image network (t12) has
+# (2048,) in all branches. Those of the networks without regression are not known: the same as with it.
+PRESETS = {
+    "image": Derivation(False, False, False, (1024, 1024)),
+    "image_va": Derivation(False, False, True, (1024, 1024)),
+    "frames": Derivation(True, False, False),
+    "frames_va": Derivation(True, False, True),
+    "lstm": Derivation(True, True, False),
+    "lstm_va": Derivation(True, True, True),
+}
+
+
+def build_stat_lstm(
+    preset="lstm_va",
+    n_classes=7,
+    image_size=224,
+    block=16,
+    stat="v0",
+    expression_units=None,
+    regression_units=None,
+    dropout=0.1,
+    lstm_units=1024,
+    lstm_layers=2,
+    recurrent_dropout=0.1,
+    recurrent_activation="sigmoid",
+    batch_norm="fixed",
+    trainable_from=TRAINABLE_FROM,
+    weights=None,
+    blocks=(3, 4, 6, 3),
+    width=64,
+    name=None,
+):
+    """Build one of the six networks in the wiring that was published.
+
+    Parameters
+    ----------
+    preset : {"lstm_va", "lstm", "frames_va", "frames", "image_va", "image"}
+        Derivation, see :data:`PRESETS`: without or with a block of frames (STAT), the LSTM module, valence and arousal. At the
+        defaults ``frames_va`` (model 4) has 39,442,382 parameters, ``lstm_va`` (model 6) 81,459,150, ``image_va`` (model 2) 40,362,958,
+        or 44,571,598 with both units (2048,).
+    n_classes : int
+        Expression classes: 7, or 8 in the third edition.
+    image_size : int
+        Height and width of the RGB input in pixels; 224 as published, at least 32.
+    block : int
+        Frames per block, the current one included: 16 or 32 (paper).
+    stat : {"v0", "v1"}
+        STAT of the probabilities (the networks submitted), or also the mean of the features of the block (paper; code, "V1").
+    expression_units, regression_units : tuple of int, optional
+        Widths of the dense layers of a branch; those of the preset by default.
+    dropout, recurrent_dropout : float
+        Rates of all dropouts (LSTM inputs included), and of that on the recurrent state.
+    lstm_units, lstm_layers : int
+        Units per direction; bidirectional layers, one or two (paper).
+    recurrent_activation : {"sigmoid", "hard_sigmoid_keras2"}
+        Activation of the gates: that of Keras from 2.3 on, or of the versions before. The published weights do not say.
+    batch_norm : {"fixed", "batch"}
+        Normalise by the stored statistics in training, too (our choice: without it, outputs depend on which frames share a batch, and the
+        wirings differ), or by those of the batch, as Keras 2 does in trainable layers.
+    trainable_from : str or None
+        See :func:`set_trainable`.
+    weights : str, Path or None
+        Weights of the base: a name in :data:`abaw_tf.backbones.checkpoints.REGISTRY`, a file, or None for random ones. The dense layers
+        ``features`` and ``predictions`` stay random where the file lacks them.
+    blocks, width
+        Size of the base, see :func:`abaw_tf.backbones.vggface2.build_vggface2_resnet50`.
+    name : str, optional
+        Name of the model; the preset by default.
+
+    Returns
+    -------
+    keras.Model
+        ``frames`` (batch, block, image_size, image_size, 3), or ``image`` (batch, image_size, image_size, 3) of the image networks, RGB
+        in 0–255, to ``expression`` (batch, n_classes) probabilities in the official class order, ``arousal`` (batch, 1), ``valence``
+        (batch, 1) and ``va_vector`` (batch, 5) in (-1, 1). All are float32 under any dtype policy.
+
+        ``model.get_layer("base")`` and ``model.get_layer("head")`` are the two halves; for other wirings see :func:`rewire`.
+
+    Raises
+    ------
+    ValueError
+        An argument is out of range, or the weight file does not fit.
+
+    Notes
+    -----
+    The fused vector is [max, min, mean, features, probabilities, LSTM]: 3 · 7 + 2048 + 7 = 2076 numbers, 4124 with the LSTM (code). The
+    image networks have branches on the 2048 features alone, and no probabilities.
+    """
+    # Checks
+    check_option("preset", preset, tuple(PRESETS))
+    check_option("stat", stat, ("v0", "v1"))
+    check_option("recurrent_activation", recurrent_activation, tuple(parts.RECURRENT_ACTIVATIONS))
+    check_option("batch_norm", batch_norm, parts.BATCH_NORM)
+    if n_classes < 2:
+        raise ValueError(f"`n_classes` must be at least 2. Received: n_classes={n_classes}")
+    if block < 1:
+        raise ValueError(f"`block` must be at least 1. Received: block={block}")
+    if lstm_layers not in (1, 2):
+        raise ValueError(f"`lstm_layers` must be 1 or 2. Received: lstm_layers={lstm_layers}")
+    for key, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
+        if not 0 <= rate < 1:
+            raise ValueError(f"`{key}` must be in [0, 1). Received: {key}={rate}")
+    derivation = PRESETS[preset]
+    units = dict.fromkeys(parts.REGRESSIONS, regression_units or derivation.regression_units)
+    units["expression"] = expression_units or derivation.expression_units
+
+    # The functional graph
+    outputs = {"expression": n_classes, **(parts.REGRESSIONS if derivation.valence_arousal else {})}
+    base = parts.build_base(n_classes, image_size, blocks, width, derivation.frames, batch_norm, weights)
+    features = base.output["features"].shape[-1]
+    if derivation.frames:
+        head = parts.build_block_head(
+            features,
+            n_classes,
+            outputs,
+            units,
+            dropout,
+            block,
+            stat,
+            lstm_units,
+            lstm_layers if derivation.lstm else 0,
+            recurrent_dropout,
+            recurrent_activation,
+        )
+    else:
+        head = parts.build_image_head(features, outputs, units, dropout)
+
+    # What is trained
+    model = join(base, head, name or preset)
+    set_trainable(model, trainable_from)
+    return model
+
+
+def join(base, head, name="stat_lstm"):
+    """Put a base and a head together again, in the wiring that was published; they keep their weights and share them."""
+    return (parts.wire_block if "probabilities" in head.input else parts.wire_image)(base, head, name)
+
+
+def rewire(model, wiring="chunk", n_frames=None, base=None):
+    """Wire the halves of a network differently; the new model shares its weights.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From :func:`build_stat_lstm` or from this function.
+    wiring : {"chunk", "block", "tracks"}
+        See the module. ``"block"`` gives the published wiring back.
+    n_frames : int, optional
+        Current frames per chunk or track; any number by default. Compiled programs are faster and smaller for a fixed number.
+    base : keras.Model, optional
+        The base, needed where `model` has none (tracks).
+
+    Returns
+    -------
+    keras.Model
+        With ``"chunk"``, ``frames`` (batch, block - 1 + n_frames, H, W, 3) to outputs (batch, n_frames, …). With ``"tracks"``,
+        ``probabilities`` (batch, block - 1 + n_frames, n_classes) and ``features`` (batch, n_frames, 2048), or as long as the
+        probabilities with ``stat="v1"``, to outputs (batch, n_frames, …). An image network has blocks of one frame and no probabilities.
+
+    Examples
+    --------
+    >>> model = build_stat_lstm("frames_va", image_size=32, blocks=(1, 1, 1, 1), width=4)
+    >>> rewire(model, "chunk", n_frames=10).input_shape
+    {'frames': (None, 25, 32, 32, 3)}
+    """
+    check_option("wiring", wiring, WIRINGS)
+    head, name = model.get_layer("head"), f"{model.name.removesuffix('_chunk').removesuffix('_tracks')}"
+    if wiring == "tracks":
+        return parts.wire_tracks(head, n_frames, f"{name}_tracks")
+    if base is None:
+        if "base" not in {layer.name for layer in model.layers}:
+            raise ValueError(f"a model of tracks has no base: give `base`. Received: model={model.name!r}")
+        base = model.get_layer("base")
+    return join(base, head, name) if wiring == "block" else parts.wire_chunk(base, head, n_frames, f"{name}_chunk")
+
+
+def set_trainable(model, trainable_from=TRAINABLE_FROM):
+    """Train the head, and the base from one layer on.
+
+    Parameters
+    ----------
+    model : keras.Model
+        In any wiring that has a base. Other wirings of the same halves follow; those that are compiled must be compiled again.
+    trainable_from : str or None
+        Name of the first layer of the base that is trained: ``"conv4_1_1x1_reduce"`` (code: 1,498,048 parameters of the networks are not
+        trained, which are the first three stages and the stored batch statistics of the last two; the paper says "the last stage",
+        ``"conv5_1_1x1_reduce"``). ``"head"``: nothing of the base. None: all.
+
+    Raises
+    ------
+    ValueError
+        The base has no such layer.
+    """
+    base = model.get_layer("base")
+    names = [layer.name for layer in base.layers]
+    if trainable_from not in (None, "head", *names):
+        raise ValueError(
+            f"`trainable_from` must be a layer of the base, 'head' or None. Received: trainable_from={trainable_from!r}"
+        )
+    first = {None: 0, "head": len(names)}.get(trainable_from)
+    first = names.index(trainable_from) if first is None else first
+    base.trainable = True
+    for i, layer in enumerate(base.layers):
+        layer.trainable = i >= first
+
+
+def va_vector(valence, arousal):
+    """Targets of the output ``va_vector``: [a, v, m, |a - m|, |v - m|] with m = (a + v) / 2 (paper, §II-D).
+
+    Parameters
+    ----------
+    valence, arousal : array-like of float, shape (…)
+        NaN where there is no label.
+
+    Returns
+    -------
+    numpy.ndarray of float32, shape (…, 5)
+        NaN in the components that need a missing label; the masked loss leaves them out one by one.
+    """
+    v, a = np.asarray(valence, np.float32), np.asarray(arousal, np.float32)
+    if v.shape != a.shape:
+        raise ValueError(
+            f"valence and arousal must have the same shape. Received: valence {v.shape}, arousal {a.shape}"
+        )
+    mean = (a + v) / 2
+    return np.stack([a, v, mean, np.abs(a - mean), np.abs(v - mean)], axis=-1)
+
+
+def multitask_losses(outputs):
+    """Losses and their weights by output, for ``compile``: cross-entropy 1, CCC 0.4 each, mean squared error 0.2 (paper, §II-D).
+
+    Missing labels (-1, NaN) and frames of weight 0 are left out per output; everything is computed in float32.
+
+    Parameters
+    ----------
+    outputs : iterable of str
+        The model's outputs, for example ``model.output``.
+
+    Returns
+    -------
+    losses : dict of str to keras.losses.Loss
+    weights : dict of str to float
+    """
+    from abaw_tf.losses import ConcordanceLoss, MaskedMeanSquaredError, MaskedSparseCategoricalCrossentropy
+
+    known = {
+        "expression": MaskedSparseCategoricalCrossentropy(),
+        "arousal": ConcordanceLoss(),
+        "valence": ConcordanceLoss(),
+        "va_vector": MaskedMeanSquaredError(),
+    }
+    return {key: known[key] for key in outputs}, {key: LOSS_WEIGHTS[key] for key in outputs}
+
+
+def compile_stat_lstm(model, optimizer=None, edition="abaw2", **options):
+    """Compile a network in any wiring with the paper's losses and the challenge's metrics.
+
+    Parameters
+    ----------
+    model : keras.Model
+    optimizer : keras.optimizers.Optimizer, optional
+        Adam with the paper's learning rate of 1e-4 by default (the paper names SGD and Adam, not for which network).
+    edition : str
+        Which weights the metric ``expression_score`` has.
+    **options
+        Further arguments of ``model.compile``.
+    """
+    from abaw_tf.keras_metrics import ConcordanceCorrelation, ExpressionScore, MacroF1
+
+    losses, weights = multitask_losses(model.output)
+    n_classes = model.output["expression"].shape[-1]
+    metrics = {
+        "expression": [
+            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+            MacroF1(n_classes, name="macro_f1"),
+            ExpressionScore(edition, name="expression_score"),
+        ],
+        "arousal": [ConcordanceCorrelation(name="ccc")],
+        "valence": [ConcordanceCorrelation(name="ccc")],
+    }
+    model.compile(
+        optimizer=keras.optimizers.Adam(1e-4) if optimizer is None else optimizer,
+        loss=losses,
+        loss_weights=weights,
+        weighted_metrics={key: metrics[key] for key in losses if key in metrics},
+        **options,
+    )

@@ -1,0 +1,205 @@
+"""The two halves of the STAT/LSTM network of Do et al. (2020), and the three ways to wire them.
+
+The *base* sees one image; the *head* sees what the base made of the frames of a block. See :mod:`abaw_tf.models.stat_lstm`.
+"""
+
+import keras
+from keras import layers
+
+from abaw_tf import labels
+from abaw_tf.backbones.vggface2 import build_vggface2_resnet50
+from abaw_tf.models.layers import (
+    BatchToFrames,
+    CurrentFrame,
+    CurrentFrames,
+    FixedBatchNormalization,
+    FramesToBatch,
+    SlidingBlocks,
+    StatisticsOverTime,
+    hard_sigmoid_keras2,
+)
+
+BATCH_NORM = ("fixed", "batch")
+RECURRENT_ACTIVATIONS = {"sigmoid": "sigmoid", "hard_sigmoid_keras2": hard_sigmoid_keras2}
+REGRESSIONS = {"arousal": 1, "valence": 1, "va_vector": 5}
+
+
+def build_base(n_classes, image_size, blocks, width, probabilities, batch_norm, weights):
+    """Image (image_size, image_size, 3), RGB in 0–255, to `features` and, if wanted, expression `probabilities`."""
+    trunk = build_vggface2_resnet50(
+        "weidi_xie",
+        include_top=probabilities,
+        input_shape=(image_size, image_size, 3),
+        classes=n_classes,
+        blocks=blocks,
+        width=width,
+        preprocessing=2,
+    )
+    if batch_norm == "fixed":
+        trunk = keras.models.clone_model(trunk, clone_function=_with_fixed_statistics)
+    outputs = {"features": trunk.get_layer("features").output}
+    if probabilities:
+        outputs["probabilities"] = trunk.get_layer("predictions").output
+    base = keras.Model(trunk.inputs[0], outputs, name="base")
+    if weights is not None:
+        load_base_weights(base, weights)
+    return base
+
+
+def _with_fixed_statistics(layer):
+    if isinstance(layer, layers.BatchNormalization):
+        return FixedBatchNormalization.from_config(layer.get_config())
+    return layer.__class__.from_config(layer.get_config())
+
+
+def load_base_weights(base, weights):
+    """Read a published Keras-2 file into the base; its last two dense layers may be new.
+
+    Parameters
+    ----------
+    base : keras.Model
+        The sub-model ``base``.
+    weights : str or Path
+        A name in :data:`abaw_tf.backbones.checkpoints.REGISTRY`, or a file. Classes are reordered where the registry knows their
+        order.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        The file is absent, or lacks one of the convolutional layers.
+    """
+    from abaw_tf.backbones.checkpoints import REGISTRY, load_hdf5_weights, locate
+
+    path = locate(weights)
+    report = load_hdf5_weights(base, path, skip_mismatch=True)
+    unfit = [name for name in report.missing + report.mismatched if name not in ("features", "predictions")]
+    if unfit:
+        raise ValueError(f"{path}: not the weights of this ResNet-50. Received: no fitting weights for {unfit[:5]}")
+    order = getattr(REGISTRY.get(str(weights)), "classes", None)
+    if order is not None and "predictions" in report.loaded:
+        (kernel,) = base.get_layer("predictions").weights
+        kernel.assign(labels.map_probabilities(keras.ops.convert_to_numpy(kernel), order))
+
+
+def build_image_head(features, outputs, units, dropout):
+    """`features` of one image to the outputs."""
+    x = keras.Input((features,), name="features")
+    return keras.Model({"features": x}, _branches(x, outputs, units, dropout), name="head")
+
+
+def build_block_head(
+    features,
+    n_classes,
+    outputs,
+    units,
+    dropout,
+    block,
+    stat,
+    lstm_units,
+    lstm_layers,
+    recurrent_dropout,
+    recurrent_activation,
+):
+    """`features` (of the current frame; with ``stat="v1"`` of the block) and `probabilities` of the block to the outputs."""
+    probabilities = keras.Input((block, n_classes), name="probabilities")
+    current_probabilities = CurrentFrame(name="current_probabilities")(probabilities)
+    joined = [StatisticsOverTime(name="stat")(probabilities)]
+    if stat == "v1":
+        given = keras.Input((block, features), name="features")
+        joined += [StatisticsOverTime(("mean",), name="stat_features")(given)]
+        current = CurrentFrame(name="current_features")(given)
+    else:
+        given = current = keras.Input((features,), name="features")
+    joined += [current, current_probabilities]
+    x = probabilities
+    for i in range(1, lstm_layers + 1):
+        lstm = layers.LSTM(
+            lstm_units,
+            recurrent_activation=RECURRENT_ACTIVATIONS[recurrent_activation],
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            return_sequences=i < lstm_layers,
+        )
+        x = layers.Bidirectional(lstm, name=f"lstm_{i}")(x)
+    if lstm_layers:
+        joined.append(x)
+    fusion = layers.Concatenate(name="fusion")(joined)
+    inputs = {"features": given, "probabilities": probabilities}
+    return keras.Model(inputs, _branches(fusion, outputs, units, dropout), name="head")
+
+
+def _branches(x, outputs, units, dropout):
+    """One branch per output: (Dropout → Dense) for each width, two more dropouts' worth as published, and the output layer."""
+    return {name: _branch(x, name, size, units[name], dropout) for name, size in outputs.items()}
+
+
+def _branch(x, name, size, units, dropout):
+    for i, width in enumerate(units, start=1):
+        x = layers.Dropout(dropout, name=f"{name}_dropout_{i}")(x)
+        x = layers.Dense(width, activation="relu", name=f"{name}_dense_{i}")(x)
+    # The published branches have three dropouts whether they have one or two dense layers.
+    for i in range(len(units) + 1, max(3, len(units) + 1) + 1):
+        x = layers.Dropout(dropout, name=f"{name}_dropout_{i}")(x)
+    activation = "softmax" if name == "expression" else "tanh"
+    return layers.Dense(size, activation=activation, dtype="float32", name=name)(x)
+
+
+def wire_image(base, head, name):
+    """`image` (batch, H, W, 3) to the outputs."""
+    image = keras.Input(base.input_shape[1:], name="image")
+    return keras.Model({"image": image}, head(base(image)), name=name)
+
+
+def wire_block(base, head, name):
+    """`frames` (batch, block, H, W, 3) to the outputs for the last of them; the base runs on every frame, as published."""
+    frames = keras.Input((block_of(head), *base.input_shape[1:]), name="frames")
+    found = base(FramesToBatch(name="frames_to_batch")(frames))
+    found = {key: BatchToFrames(name=f"{key}_to_frames")([x, frames]) for key, x in found.items()}
+    if not takes_block_features(head):
+        found["features"] = CurrentFrame(name="current_features")(found["features"])
+    return keras.Model({"frames": frames}, head(found), name=name)
+
+
+def wire_chunk(base, head, n_frames, name):
+    """`frames` (batch, block - 1 + time, H, W, 3) to the outputs (batch, time, …); the base runs once per frame."""
+    block = block_of(head)
+    length = None if n_frames is None else block - 1 + n_frames
+    frames = keras.Input((length, *base.input_shape[1:]), name="frames")
+    found = base(FramesToBatch(name="frames_to_batch")(frames))
+    found = {key: BatchToFrames(name=f"{key}_to_frames")([x, frames]) for key, x in found.items()}
+    if not takes_block_features(head):
+        found["features"] = CurrentFrames(block, name="current_features")(found["features"])
+    return keras.Model({"frames": frames}, _over_blocks(head, found), name=name)
+
+
+def wire_tracks(head, n_frames, name):
+    """`features` and `probabilities` of stored tracks to the outputs (batch, time, …)."""
+    block = block_of(head)
+    inputs = {}
+    for key, tensor in head.input.items():
+        reaches_back = key == "probabilities" or takes_block_features(head)
+        length = None if n_frames is None else n_frames + (block - 1 if reaches_back else 0)
+        inputs[key] = keras.Input((length, tensor.shape[-1]), name=key)
+    return keras.Model(inputs, _over_blocks(head, inputs), name=name)
+
+
+def _over_blocks(head, found):
+    """The head on every block of a chunk: (batch, block - 1 + time, k), features (batch, time, k) unless it takes the block's."""
+    block, flat = block_of(head), {}
+    for key, x in found.items():
+        if key == "probabilities" or takes_block_features(head):
+            x = SlidingBlocks(block, name=f"{key}_blocks")(x)
+        flat[key] = FramesToBatch(name=f"{key}_to_batch")(x)
+        like = x
+    outputs = head(flat)
+    return {key: BatchToFrames(name=key)([y, like]) for key, y in outputs.items()}
+
+
+def block_of(head):
+    """Frames per block that a head takes; 1 of the image networks."""
+    return head.input["probabilities"].shape[1] if "probabilities" in head.input else 1
+
+
+def takes_block_features(head):
+    """Whether a head takes the features of the whole block (``stat="v1"``), not of the current frame alone."""
+    return len(head.input["features"].shape) == 3
