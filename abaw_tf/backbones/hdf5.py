@@ -145,11 +145,11 @@ class _Target:
     """The layers of a model that hold weights, and how a name in a file leads to one of them."""
 
     def __init__(self, model):
-        self.layers = list(_weighted_layers(model))
+        self.layers = list(weighted_layers(model))
         self.by_name = {}
         for name, layer in self.layers:
             self.by_name.setdefault(name, layer)
-        self.containers = {layer.name: dict(_weighted_layers(layer)) for layer in model.layers if _children(layer)}
+        self.containers = {layer.name: dict(weighted_layers(layer)) for layer in model.layers if _children(layer)}
 
     def find(self, group, layer_path, translate):
         """The layer for a weight stored as ``group`` / ``layer_path``, or None."""
@@ -182,13 +182,13 @@ def _children(layer):
     return []
 
 
-def _weighted_layers(layer, seen=None):
+def weighted_layers(layer, seen=None):
     """Yield (name, layer) of the innermost layers with weights; a shared layer once. Recurrent wrappers count as one layer."""
     seen = set() if seen is None else seen
     children = _children(layer)
     if children:
         for child in children:
-            yield from _weighted_layers(child, seen)
+            yield from weighted_layers(child, seen)
     elif layer.weights and id(layer) not in seen:
         seen.add(id(layer))
         yield layer.name, layer
