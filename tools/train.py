@@ -4,6 +4,8 @@
   python tools/train.py frame_cnn /data/affwild2 --run-dir runs/frame_cnn                       # the paper's values
   python tools/train.py frame_cnn synthetic_affwild2 --run-dir runs/small --preset small --epochs 5
   python tools/train.py windowed_svm /data/affwild2 --run-dir runs/svm --frame-cnn-run runs/frame_cnn
+  python tools/train.py face_model /data/AffectNet --run-dir runs/affectnet                     # faces, not videos
+  python tools/train.py face_model /data/RAF-DB --run-dir runs/rafdb --initial-run runs/affectnet
   python tools/train.py my_recipe.yaml /data/affwild2 --run-dir runs/mine                       # a recipe file
 
 Any field of the recipe is a flag: `python tools/train.py RECIPE --fields` lists them, with their values in the preset.
@@ -16,16 +18,15 @@ from pathlib import Path
 
 from abaw_tf.cli import run_tool
 
-MODELS = Path(__file__).resolve().parents[1] / "abaw_tf" / "models"
-
 
 def parse(argv=None):
     """The command line, and what is left of it for the recipe's fields."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    names = sorted(path.stem for path in MODELS.glob("[!_]*.py"))
-    parser.add_argument("recipe", metavar="RECIPE", help=f"{', '.join(names)}; or a YAML file")
+    from abaw_tf.training import RECIPES
+
+    parser.add_argument("recipe", metavar="RECIPE", help=f"{', '.join(RECIPES)}; or a YAML file")
     parser.add_argument("root", metavar="ROOT", type=Path, nargs="?", help="the dataset's folder")
     parser.add_argument("--run-dir", type=Path, help="folder of this run: model, history, scores, predictions")
     parser.add_argument("--preset", help="values of the recipe: paper (default), small, … (not with a YAML file)")
@@ -64,13 +65,12 @@ def main(argv=None) -> int:
     prog = f"train.py {arguments.recipe} ROOT --run-dir DIR"
     recipe = tyro.cli(type(recipe), default=recipe, args=["--help"] if arguments.fields else rest, prog=prog)
 
-    from abaw_tf.data import AffWild2
     from abaw_tf.data.folds import read_folds
-    from abaw_tf.training import train
+    from abaw_tf.training import open_dataset, train
 
     run = train(
         recipe,
-        AffWild2(arguments.root, recipe.edition),
+        open_dataset(recipe, arguments.root),
         arguments.run_dir,
         resume=not arguments.no_resume,
         folds=arguments.folds and read_folds(arguments.folds),

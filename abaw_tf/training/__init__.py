@@ -9,6 +9,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "recipe": ["EstimatorRecipe", "KerasRecipe", "Recipe", "RecipeError"],
         "registry": ["RECIPES", "ordered_recipes"],
         "run": ["Run", "RunError"],
-        "runner": ["predict", "train"],
+        "runner": ["open_dataset", "predict", "train"],
     },
 )

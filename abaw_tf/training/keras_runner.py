@@ -109,7 +109,7 @@ class _Feed:
             tail = "last" if every_frame and windows.tail == "drop" else windows.tail
             self.spans = pipelines.window_spans(table, windows.size, stride, windows.target, tail, windows.across_gaps)
         self.sources = {
-            name: ImageSource(table["path"], need.size, unreadable)
+            name: ImageSource.of(table, need.size, unreadable)
             if isinstance(need, Images)
             else TrackSource(stores[name], table, need.fill)
             for name, need in recipe.inputs().items()

@@ -36,6 +36,7 @@ class Recipe:
 
     name: ClassVar[str]
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}}
+    dataset: ClassVar[str] = "affwild2"  # what it is trained on: "affwild2", or "faces" (AffectNet, RAF-DB)
     runs: ClassVar[Mapping[str, str]] = {}  # fields that name the run folder of another recipe, and that recipe
 
     preset: str = "paper"

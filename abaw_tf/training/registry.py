@@ -62,7 +62,7 @@ def ordered_recipes(names=None, preset="paper", folder="runs", **changes) -> lis
     Parameters
     ----------
     names : sequence of str, optional
-        Recipes wanted; those they build on are added. All by default.
+        Recipes wanted; those they build on are added. By default all that are trained on Aff-Wild2.
     preset : str
         Preset of each.
     folder : path-like
@@ -89,6 +89,6 @@ def ordered_recipes(names=None, preset="paper", folder="runs", **changes) -> lis
             found = {field: str(Path(folder) / other) for field, other in cls.runs.items()}
             ordered[name] = Recipe.from_preset(name, preset, **found, **changes)
 
-    for name in RECIPES if names is None else names:
+    for name in [name for name in RECIPES if RECIPES[name].dataset == "affwild2"] if names is None else names:
         add(name)
     return list(ordered.values())

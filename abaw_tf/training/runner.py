@@ -9,13 +9,32 @@ import numpy as np
 import pandas as pd
 
 from abaw_tf import metrics, predictions
+from abaw_tf.data.affwild2 import AffWild2
+from abaw_tf.data.face_datasets import FaceImages
 from abaw_tf.data.folds import video_of
 from abaw_tf.evaluation import evaluate
 from abaw_tf.training.needs import Images
 from abaw_tf.training.recipe import KerasRecipe
 from abaw_tf.training.run import Run, RunError, environment
 
+LABELS = ["trial", "frame", "expression", "valence", "arousal"]
 SYNTHETIC_NOTE = "synthetic data: rendered by abaw_tf, says nothing about accuracy on people"
+
+
+def open_dataset(recipe, root):
+    """Open the kind of dataset that a recipe is trained on.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    root : path-like
+        Folder of the dataset.
+
+    Returns
+    -------
+    AffWild2 or FaceImages
+    """
+    return FaceImages(root) if recipe.dataset == "faces" else AffWild2(root, recipe.edition)
 
 
 def train(
@@ -27,8 +46,8 @@ def train(
     ----------
     recipe : Recipe
         As from ``Recipe.from_preset("frame_cnn", "small")``.
-    dataset : AffWild2
-        Of the recipe's edition.
+    dataset : AffWild2 or FaceImages
+        Of the kind that the recipe is trained on (`open_dataset`), and of its edition.
     run_dir : path-like
         Run folder. If it holds an unfinished run of the same recipe, training goes on after the last finished epoch, with the
         result that it would have had without the interruption; a finished run is returned as it is.
@@ -54,11 +73,14 @@ def train(
     Raises
     ------
     RunError
-        Another edition, recipe or data than the folder's, no labelled frame, or a loss that is not finite.
+        Another kind of dataset, edition, recipe or data than the folder's, no labelled frame, or a loss that is not finite.
     ValueError, FileNotFoundError
         The dataset, weights or stores are not as they should be.
     """
-    if recipe.edition != dataset.edition.name:
+    if (recipe.dataset == "faces") != isinstance(dataset, FaceImages):
+        wanted = "face images: FaceImages(root)" if recipe.dataset == "faces" else "Aff-Wild2: AffWild2(root, edition)"
+        raise RunError(f"the recipe {recipe.name} is trained on {wanted}. Received: {dataset!r}")
+    if not _fits(recipe, dataset):
         raise RunError(
             f'the recipe is for edition "{recipe.edition}" and the dataset was opened as "{dataset.edition.name}"; open it with '
             f'AffWild2(root, edition="{recipe.edition}"), or set the recipe\'s `edition`'
@@ -75,7 +97,7 @@ def train(
         preset=recipe.preset,
         **environment(),
         resumed=run.card.get("resumed", -1) + 1,
-        dataset=_summary(dataset, tables, None if folds is None else fold),
+        dataset=_summary(recipe, dataset, tables, None if folds is None else fold),
     )
     if isinstance(recipe, KerasRecipe):
         from abaw_tf.training import keras_runner
@@ -88,8 +110,7 @@ def train(
     run.update_card(**entries)
     table = _predict(run, dataset, tables[1], stores, progress)
     predictions.write(table, run.predictions_path)
-    labels = tables[1].drop(columns="path")
-    run.update_card(status="finished", scores=_scores(table, labels))
+    run.update_card(status="finished", scores=_scores(table, tables[1][LABELS], dataset))
     for path in (run.folder / "checkpoint").glob("*"):
         path.unlink()
     return run
@@ -102,10 +123,11 @@ def predict(run, dataset, split="validation", stores=None, progress=True) -> pd.
     ----------
     run : Run or path-like
         Trained run.
-    dataset : AffWild2
-        The dataset of the training or another one of the same edition, with or without labels.
+    dataset : AffWild2 or FaceImages
+        The dataset of the training or another one, with or without labels; if it is Aff-Wild2, of the same edition. A model of single
+        faces predicts on both kinds.
     split : {"train", "validation", "test"} or None
-        Split of the recipe's task; ``None`` for all trials.
+        Split of the recipe's task; ``None`` for all trials. Face images have no test split.
     stores : dict of str to FeatureStore or path, optional
         As in `train`.
     progress : bool
@@ -115,7 +137,8 @@ def predict(run, dataset, split="validation", stores=None, progress=True) -> pd.
     -------
     pandas.DataFrame
         Prediction table with a row for every frame. A frame without a (readable) face has the expression of the previous one;
-        valence and arousal are interpolated; a trial without any face is called Neutral. The table's notes say how many.
+        valence and arousal are interpolated; a trial without any face is called Neutral. The table's notes say how many. Of face
+        images, which have no neighbours to fill from, those that are missing or unreadable have no row.
 
     Raises
     ------
@@ -125,12 +148,14 @@ def predict(run, dataset, split="validation", stores=None, progress=True) -> pd.
         No such split, no face crops at all, …
     """
     run = run if isinstance(run, Run) else Run(run)
-    if run.recipe.edition != dataset.edition.name:
+    if isinstance(dataset, FaceImages) and not _sees_single_images(run.recipe):
+        raise RunError(f"{run.folder}: {run.recipe.name} needs the frames of videos. Received: {dataset!r}")
+    if not _fits(run.recipe, dataset):
         raise RunError(
             f'{run.folder}: trained for edition "{run.recipe.edition}"; open the dataset with that edition. '
             f'Received: "{dataset.edition.name}"'
         )
-    table = dataset.frame_table(split, _task(run.recipe), _kind(run.recipe))
+    table = _table(run.recipe, dataset, split)
     return _predict(run, dataset, table, stores, progress)
 
 
@@ -159,15 +184,19 @@ def _predict(run, dataset, table, stores, progress):
         weights_hash=run.card.get("weights_hash"),
         notes=notes,
     )
+    if isinstance(dataset, FaceImages):
+        return result
     lengths = table.groupby("trial")["frame"].size().to_dict()
     return predictions.fill_missing(result, lengths, _times(dataset, lengths), empty="neutral")
 
 
-def _scores(table, labels):
+def _scores(table, labels, dataset):
     """Scores of a prediction table; of a model of valence or of arousal alone, which is half a task, its CCC."""
+    # The frames of a video are all predicted; of face images those that can be read.
+    missing = "drop" if isinstance(dataset, FaceImages) else "error"
     half = {"valence", "arousal"} & set(table.columns)
     if "expression" in table or len(half) == 2:
-        return evaluate(table, labels, bootstrap=0).scores
+        return evaluate(table, labels, bootstrap=0, missing=missing).scores
     name = half.pop()
     both = labels.merge(table, on=["trial", "frame"], suffixes=("_true", ""))
     return {f"ccc_{name}": metrics.ccc(both[f"{name}_true"].to_numpy(), both[name].to_numpy())}
@@ -212,8 +241,7 @@ def _open_or_create(recipe, folder, resume):
 
 def _split(recipe, dataset, folds, fold):
     """Frame tables for training and validation."""
-    task, kind = _task(recipe), _kind(recipe)
-    tables = [dataset.frame_table(split, task, kind) for split in ("train", "validation")]
+    tables = [_table(recipe, dataset, split) for split in ("train", "validation")]
     if folds is None:
         return tables
     known = sorted(folds["fold"].unique())
@@ -227,6 +255,23 @@ def _split(recipe, dataset, folds, fold):
             "no trial of the dataset is in the folds; make them with data.folds.make_folds(dataset.trials())"
         )
     return [together[(numbers != fold) & numbers.notna()], together[numbers == fold]]
+
+
+def _table(recipe, dataset, split):
+    if isinstance(dataset, FaceImages):
+        return dataset.frame_table(split)
+    return dataset.frame_table(split, _task(recipe), _kind(recipe))
+
+
+def _fits(recipe, dataset):
+    """Whether the dataset has the recipe's expressions; those of face images are mapped to any edition's."""
+    return isinstance(dataset, FaceImages) or recipe.edition == dataset.edition.name
+
+
+def _sees_single_images(recipe):
+    if not isinstance(recipe, KerasRecipe) or recipe.windows() is not None:
+        return False
+    return all(isinstance(need, Images) for need in recipe.inputs().values())
 
 
 def _task(recipe):
@@ -249,18 +294,19 @@ def _is_synthetic(dataset):
     return (Path(dataset.root) / "synthetic.json").is_file()
 
 
-def _summary(dataset, tables, fold):
-    summary = {"root": str(dataset.root), "edition": dataset.edition.name, "synthetic": _is_synthetic(dataset)}
+def _summary(recipe, dataset, tables, fold):
+    summary = {"root": str(dataset.root), "edition": recipe.edition, "synthetic": _is_synthetic(dataset)}
+    faces = isinstance(dataset, FaceImages)
+    if faces:
+        summary |= {"layout": dataset.layout, "missing_images": len(dataset.missing), "left_out": dataset.left_out}
     if fold is not None:
         summary["fold"] = fold
     for split, table in zip(("train", "validation"), tables):
         known = table["expression"].to_numpy()
-        counts = np.bincount(known[known >= 0], minlength=len(dataset.edition.classes))
-        summary[split] = {
-            "videos": len({video_of(trial) for trial in table["trial"].unique()}),
-            "trials": int(table["trial"].nunique()),
-            "frames": len(table),
-            "frames_with_crop": int(table["path"].notna().sum()),
-            "labelled": {name: int(n) for name, n in zip(dataset.edition.classes, counts)},
-        }
+        counts = np.bincount(known[known >= 0], minlength=len(recipe.classes))
+        found = {"frames": len(table), "frames_with_crop": int(table["path"].notna().sum())}
+        if not faces:
+            names = table["trial"].unique()
+            found = {"videos": len({video_of(name) for name in names}), "trials": len(names), **found}
+        summary[split] = {**found, "labelled": {name: int(n) for name, n in zip(recipe.classes, counts)}}
     return summary

@@ -1,0 +1,282 @@
+"""The face model of Do et al. (2020): a VGGFace2 ResNet-50, fine-tuned to tell the expression of a single face image.
+
+It is the lower half of their STAT/LSTM network (:mod:`abaw_tf.models.stat_lstm`), trained beforehand: first on AffectNet, then, from
+the result, on RAF-DB::
+
+    python tools/train.py face_model /data/AffectNet --run-dir runs/face_affectnet
+    python tools/train.py face_model /data/RAF-DB --run-dir runs/face_rafdb --initial-run runs/face_affectnet
+
+References
+----------
+N.-T. Do, T.-T. Nguyen-Quynh, S.-H. Kim, "Affective Expression Analysis in-the-wild using Multi-Task Temporal Statistical Deep Learning
+Model", FG 2020 (arXiv 2002.09120), §II-B and §III-A. "Code" means what the authors published: notebooks and their modules, without
+the training; "file name" that of the weights that they published.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import keras
+
+from abaw_tf.backbones.vggface2 import build_vggface2_resnet50
+from abaw_tf.training.needs import Augmentation, Balance, Images
+from abaw_tf.training.recipe import KerasRecipe, RecipeError
+
+FEATURES = "features"
+PROBABILITIES = "predictions"
+
+
+def build_face_model(
+    n_classes=7, image_size=224, weights=None, blocks=(3, 4, 6, 3), width=64, l2=0.0, name="face_model"
+):
+    """Build the face model: ResNet-50 → Dense `features` (ReLU) → softmax `predictions` without bias.
+
+    Parameters
+    ----------
+    n_classes : int
+        Expression classes.
+    image_size : int
+        Height and width of the RGB input in pixels; 224 as published, at least 32.
+    weights : str, Path or None
+        Weights to begin with: a name in :data:`abaw_tf.backbones.checkpoints.REGISTRY` or a Keras 2 file (in either case the two dense
+        layers may be new), or None for random ones.
+    blocks, width, l2
+        Size and penalty of the trunk, see :func:`abaw_tf.backbones.vggface2.build_vggface2_resnet50`.
+    name : str
+        Name of the model.
+
+    Returns
+    -------
+    keras.Model
+        ``image`` (batch, image_size, image_size, 3), RGB in 0–255, to ``{"expression": (batch, n_classes)}`` probabilities in the
+        official class order, float32 under any dtype policy. 27,771,840 parameters as published.
+
+    Raises
+    ------
+    ValueError
+        An argument is out of range, or the weight file does not fit.
+    FileNotFoundError
+        The weight file is not on this machine.
+    """
+    # Checks
+    if n_classes < 2:
+        raise ValueError(f"`n_classes` must be at least 2. Received: n_classes={n_classes}")
+
+    # The functional graph
+    trunk = build_vggface2_resnet50(
+        "weidi_xie",
+        include_top=True,
+        input_shape=(image_size, image_size, 3),
+        classes=n_classes,
+        blocks=blocks,
+        width=width,
+        preprocessing=2,
+        l2=l2,
+    )
+    image = keras.Input((image_size, image_size, 3), name="image")
+    trunk = keras.models.clone_model(trunk, input_tensors=image)  # the same layers, on an input of this name
+    model = keras.Model({"image": image}, {"expression": trunk.output}, name=name)
+
+    # Its weights
+    if weights is not None:
+        from abaw_tf.models.stat_lstm_parts import load_base_weights
+
+        load_base_weights(model, weights)
+    return model
+
+
+def features_and_probabilities(model):
+    """The face model with both of its results, as the STAT/LSTM network uses it.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As from `build_face_model`, or the trained model of a run.
+
+    Returns
+    -------
+    keras.Model
+        ``image`` to ``{"features": (batch, 32 * width), "probabilities": (batch, n_classes)}``; shares the weights of `model`.
+    """
+    outputs = {"features": model.get_layer(FEATURES).output, "probabilities": model.get_layer(PROBABILITIES).output}
+    return keras.Model(model.inputs, outputs, name="base")
+
+
+def copy_face_model(run, model):
+    """Copy the weights of a trained face model to the layers of the same names in another model.
+
+    Parameters
+    ----------
+    run : Run or path-like
+        A finished run of the recipe ``face_model``.
+    model : keras.Model
+        A face model, or the sub-model ``base`` of a STAT/LSTM network, of the same size.
+
+    Raises
+    ------
+    ValueError
+        The run is not finished or of another recipe, or the models differ in their layers or sizes.
+    FileNotFoundError
+        There is no such run.
+    """
+    from abaw_tf.training.run import Run, RunError
+
+    run = run if isinstance(run, Run) else Run(run)
+    if run.recipe.name != FaceModelRecipe.name or not run.finished:
+        raise RunError(
+            f"{run.folder}: must be a finished run of the recipe {FaceModelRecipe.name}; train it to its end first. "
+            f"Received: recipe {run.recipe.name}, status {run.card.get('status')}"
+        )
+    source = {layer.name: layer for layer in run.load_model().layers if layer.weights}
+    target = {layer.name: layer for layer in model.layers if layer.weights}
+    if set(source) != set(target):
+        raise ValueError(
+            f"{run.folder}: its layers are not those of model {model.name!r}; give both the same `blocks` (and outputs). "
+            f"Received: only in one of them {sorted(set(source) ^ set(target))[:5]}"
+        )
+    for name, layer in target.items():
+        shapes = [[tuple(weight.shape) for weight in one.weights] for one in (source[name], layer)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"{run.folder}: layer {name!r} has another size than in model {model.name!r}; give both the same `width` and number of "
+                f"classes. Received: {shapes[0]} and {shapes[1]}"
+            )
+        layer.set_weights(source[name].get_weights())
+
+
+@dataclass(frozen=True)
+class FaceModelRecipe(KerasRecipe):
+    """Recipe of the face model. Defaults: the paper, where it says anything; the training itself was not published.
+
+    Attributes
+    ----------
+    weights : str, optional
+        Weights to begin with: the trunk of VGGFace2 (paper, §II-B), ``features`` new (its 2048 units are in no published
+        VGGFace2 file); ``None`` for random ones.
+    initial_run : str
+        Run folder of a face model to begin with instead of `weights`: that of AffectNet when training on RAF-DB (file name).
+    image_size : int
+        224 pixels (code).
+    image_kind : str
+        Crops on which the trained model predicts in Aff-Wild2: ``"cropped"``, not aligned (code).
+    blocks : tuple of int
+        Residual blocks per stage: those of ResNet-50 (paper).
+    width : int
+        Filters of the first stage: those of ResNet-50 (code).
+    l2 : float
+        Penalty on the kernels: 0, our choice (1e-4 in the trunk's own code; whether the authors kept it is unknown).
+    learning_rate : float
+        Of Adam: 1e-4 (paper: "SGD, Adam", 1e-4; which one for this model is unknown).
+    class_balanced : bool
+        Draw the classes in turn (paper, §I: "balance emotion sampling … on every batch"); an epoch has as many images as the
+        training set (our choice).
+    rotation : float
+        Augmentation: up to 45° to either side (code).
+    shift : float
+        Augmentation: up to .0625 of the side in either direction (code).
+    scale : float
+        Augmentation: size from .9 to 1.1 (code).
+    affine_share : float
+        Augmentation: share of the images that are rotated, shifted and resized: one half (the default of Albumentations, which the
+        code does not change).
+    centre : float
+        Augmentation: the central 224 of 260 pixels (code: resized to 260, then cropped to 224; validation images are not cropped).
+    flip : bool
+        Augmentation: mirror half of the images (code).
+    border : str
+        Augmentation: the picture is reflected at its border (as the default of Albumentations, which the code does not change).
+    """
+
+    name = "face_model"
+    dataset = "faces"
+    presets: ClassVar = {
+        "paper": {},
+        # The same graph at a size that two processor cores train in about a minute on the synthetic datasets: random weights need
+        # a larger step, and so small a network and dataset bear less distortion.
+        "small": {
+            "weights": None,
+            "image_size": 64,
+            "blocks": (1, 1, 1, 1),
+            "width": 16,
+            "learning_rate": 1e-3,
+            "rotation": 10.0,
+            "epochs": 20,
+            "patience": 8,
+        },
+    }
+
+    # The file name holds epoch 28, val_loss 0.70 and val_acc 0.87; a loss that high at this accuracy is that of a later epoch than the
+    # one with the smallest loss, so accuracy has selected it.
+    monitor: str = "val_accuracy"
+    mode: str = "max"
+    patience: int = 10
+
+    weights: str | None = "vggface2_resnet50"
+    initial_run: str = ""
+    image_size: int = 224
+    image_kind: str = "cropped"
+    blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
+    width: int = 64
+    l2: float = 0.0
+    learning_rate: float = 1e-4
+    class_balanced: bool = True
+    rotation: float = 45.0
+    shift: float = 0.0625
+    scale: float = 0.1
+    affine_share: float = 0.5
+    centre: float = 224 / 260
+    flip: bool = True
+    border: str = "reflect"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if len(self.classes) != 7:
+            raise RecipeError(
+                f"AffectNet and RAF-DB have no class {self.classes[-1]}: `edition` must be one with seven expressions (abaw1, abaw2). "
+                f"Received: edition={self.edition!r}"
+            )
+
+    def inputs(self):
+        return {"image": Images(self.image_size, self.image_kind)}
+
+    def balance(self):
+        return Balance(class_balanced=self.class_balanced)
+
+    def augmentation(self):
+        return Augmentation(
+            rotation=self.rotation,
+            flip=self.flip,
+            shift=self.shift,
+            scale=self.scale,
+            share=self.affine_share,
+            centre=self.centre,
+            border=self.border,
+        )
+
+    def build(self):
+        model = build_face_model(
+            n_classes=len(self.classes),
+            image_size=self.image_size,
+            weights=None if self.initial_run else self.weights,
+            blocks=self.blocks,
+            width=self.width,
+            l2=self.l2,
+        )
+        if self.initial_run:
+            copy_face_model(Path(self.initial_run), model)
+        return model
+
+    def compile(self, model):
+        from abaw_tf.keras_metrics import MacroF1
+
+        model.compile(
+            optimizer=keras.optimizers.Adam(self.learning_rate),
+            loss={"expression": "sparse_categorical_crossentropy"},
+            weighted_metrics={
+                "expression": [
+                    keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+                    MacroF1(len(self.classes), name="macro_f1"),
+                ]
+            },
+        )
