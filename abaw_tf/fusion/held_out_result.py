@@ -48,8 +48,8 @@ class HeldOut:
         By fusion: one sentence.
     recommended : str
         The fusion with the highest held-out score of those that clearly beat both the best single model and equal weights (or equal
-        weights only as good as the best single model); without one, equal weights if they clearly beat the best single model, else
-        that model.
+        weights only as good as the best single model); without one, equal weights if they clearly beat the best single model, or a
+        fusion that does, else that model.
     verdict : str
         The sentence about the only fusion; of several, one line for each and one about which to use.
     bootstrap, seed : int
@@ -142,7 +142,8 @@ def advice(label, gains, best) -> str:
     equal = EQUAL if gains[EQUAL, BEST][1] > 0 else best
     if not gains[label, BEST][1] > 0:
         return equal
-    return equal if equal == EQUAL and not gains[label, EQUAL][1] > 0 else label
+    _, low, high = gains[label, EQUAL]
+    return EQUAL if high < 0 or (equal == EQUAL and not low > 0) else label
 
 
 def verdict(label, gains, best, looked, n_groups, unit) -> str:
@@ -199,8 +200,11 @@ def conclusion(labels, table, gains, use) -> str:
     if first == better:
         return text
     _, low, high = gains[first, better] if (first, better) in gains else gains[better, first]
-    clear = low > 0 or high < 0
-    why = f"the weights of {first} fit its search set, not the task" if clear else "the difference is within noise"
+    why = "the difference is within noise"
+    if np.isnan(low):
+        why = "whether that is chance was not examined"
+    elif low > 0 or high < 0:
+        why = f"the weights of {first} fit its search set, not the task"
     return (
         f"{text}; {first} has the highest score on its own search set, but held out {better} has "
         f"({rows.loc[better, 'held_out_score']:.4f} against {rows.loc[first, 'held_out_score']:.4f}): {why}"

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
@@ -13,7 +14,7 @@ from abaw_tf.fusion.continuous import CCCFusion
 from abaw_tf.fusion.dirichlet import DirichletFusion
 from abaw_tf.fusion.group_folds import deal_groups
 from abaw_tf.fusion.held_out_estimate import held_out
-from abaw_tf.fusion.held_out_result import BEST, EQUAL
+from abaw_tf.fusion.held_out_result import BEST, EQUAL, advice, conclusion, verdict
 
 
 def simulated(strengths, n_videos=12, frames=100, n_classes=7, video_noise=0.0, noise=1.0, seed=0):
@@ -163,6 +164,24 @@ def test_equal_weights_that_do_as_well_are_preferred():
     assert found.recommended == EQUAL
     assert "equal weights do as well" in found.verdict
     assert found.verdict.endswith("prefer them")
+
+
+def test_equal_weights_that_clearly_beat_a_useful_fusion_are_preferred():
+    # Both beat the single model; equal weights by more, but with an interval that reaches below zero.
+    gains = {
+        ("SWF", BEST): (0.02, 0.01, 0.03),
+        ("SWF", EQUAL): (-0.03, -0.05, -0.01),
+        (EQUAL, BEST): (0.05, -0.01, 0.09),
+    }
+    assert advice("SWF", gains, "A") == EQUAL
+    sentence = verdict("SWF", gains, "A", 0.04, 40, "videos")
+    assert sentence.endswith("equal weights do better (the search gains -3.00 over them): prefer them")
+
+
+def test_without_intervals_nothing_is_called_noise():
+    table = pd.DataFrame({"search_score": [0.6, 0.7], "held_out_score": [0.59, 0.55]}, ["SWF", "MCWF"])
+    gains = {("MCWF", "SWF"): (-0.04, np.nan, np.nan)}
+    assert conclusion(("SWF", "MCWF"), table, gains, "A").endswith(": whether that is chance was not examined")
 
 
 def test_no_gain_is_claimed_where_there_is_none():
