@@ -71,7 +71,7 @@ class Portrait:
     def box(self) -> tuple:
         """The face as (left, top, right, bottom) in whole pixels: a square, as a face detector gives it."""
         low, high = self.landmarks.min(0), self.landmarks.max(0)
-        middle, half = (low + high) / 2 - (0, 0.08 * (high - low)[1]), 0.56 * (high - low).max()
+        middle, half = (low + high) / 2 - (0, 0.05 * (high - low)[1]), 0.6 * (high - low).max()
         left, top = np.round(middle - half).astype(int).tolist()
         side = round(2 * half)
         return left, top, left + side, top + side
