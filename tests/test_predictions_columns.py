@@ -228,3 +228,64 @@ def test_real_detector_by_a_map_equals_its_own_reader(realdata):
     assert len(both) == len(own)
     np.testing.assert_allclose(both["p_Fear"], both["p_Fear_own"], rtol=1e-12)
     np.testing.assert_array_equal(both["arousal"], both["arousal_own"])
+
+
+def test_blanks_after_the_commas_of_the_header_do_not_matter(tmp_path):
+    path = tmp_path / "mine.csv"
+    lines = [", ".join(("video", "idx", *NAMES)), ", ".join(("a", "3", "0.4", *["0.1"] * 6))]
+    path.write_text("\n".join(lines) + "\n")
+    found = read_columns(path, f"trial=video,frame=idx,{BY_NAME}")
+    assert found[["trial", "frame", "expression"]].values.tolist() == [["a", 3, 0]]
+    assert read_columns(path, "trial=video,frame=idx")["p_Neutral"].tolist() == pytest.approx([0.4])
+
+
+def test_the_index_of_a_parquet_file_is_a_column_like_others(tmp_path):
+    path = tmp_path / "mine.parquet"
+    rows().assign(video="a", idx=[4, 5, 6, 7]).set_index(["video", "idx"]).to_parquet(path)
+    assert read_columns(path, f"trial=video,frame=idx,{BY_NAME}")["frame"].tolist() == [4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "map_", "message"),
+    [
+        ("f,v,a", "99999999999,0,0", "frame=f,valence=v,arousal=a", "line 3: a frame number must be below 2147483648"),
+        ("f,v,a", "inf,0,0", "frame=f,valence=v,arousal=a", "line 3: a frame number must be below 2147483648"),
+        (
+            "i,v,a",
+            "99999999999.jpg,0,0",
+            "image=i,valence=v,arousal=a",
+            "line 3: the image must be named by its number",
+        ),
+        ("t,v,a", "-1,0,0", "time=t,fps=25,valence=v,arousal=a", "line 3: the time must be seconds from 0 on"),
+        ("t,v,a", "inf,0,0", "time=t,valence=v,arousal=a", "line 3: the time must be seconds from 0 on"),
+        ("t,v,a", "1e12,0,0", "time=t,fps=25,valence=v,arousal=a", "line 3: the time must be in seconds"),
+    ],
+)
+def test_impossible_frames_and_times_are_told_with_their_line(tmp_path, header, row, map_, message):
+    path = tmp_path / "mine.csv"
+    good = "1.jpg,0,0" if header.startswith("i") else "0,0,0"
+    path.write_text(f"{header}\n{good}\n{row}\n")
+    with pytest.raises(PredictionError, match=message):
+        read_columns(path, map_)
+
+
+def test_a_row_of_a_class_that_the_edition_does_not_know_is_told_with_its_line(csv):
+    data = rows(3).assign(other=0.0)
+    data.iloc[1] = [0.0] * 7 + [1.0]
+    with pytest.raises(PredictionError, match=r"line 3: only Other, which edition abaw2 .* take edition abaw3"):
+        read_columns(csv(data), f"{BY_NAME},p_Other=other", "abaw2")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"trial: video\norder: 3\n", r"map.yaml: order is the name of a class order"),
+        (b"trial: video\nframe:\n", r"map.yaml: frame has no value"),
+        (b"trial: Zo\xeb\n", r"map.yaml: not a readable YAML file in UTF-8"),
+    ],
+)
+def test_faults_of_a_map_file_are_told_with_its_name(csv, tmp_path, text, message):
+    path = tmp_path / "map.yaml"
+    path.write_bytes(text)
+    with pytest.raises(PredictionError, match=message):
+        read_columns(csv(rows().assign(video="a", idx=range(4))), path)

@@ -63,6 +63,8 @@ def column_map(given) -> ColumnMap:
         raise PredictionError(f"{source}: a column map maps what is wanted to columns. Received: {given!r}")
     columns, classes, settings = {}, {}, {}
     for key, value in (given or {}).items():
+        if value is None:
+            raise PredictionError(f"{source}: {key} has no value; name its column, or leave the key out")
         if key in TARGETS:
             columns[key] = str(value)
         elif key in SETTINGS:
@@ -117,6 +119,10 @@ def _setting(key, value, source):
     if key == "order":
         # A list comes from YAML; in text the classes are separated by blanks or |.
         names = value.replace("|", " ").split() if isinstance(value, str) else value
+        if not isinstance(names, (list, tuple)):
+            raise PredictionError(
+                f"{source}: order is the name of a class order, or a list of classes. Received: {value!r}"
+            )
         return labels.class_order(names[0] if isinstance(value, str) and len(names) == 1 else names)
     if key == "fps":
         try:
@@ -145,12 +151,11 @@ def _parse(text) -> dict:
 
 
 def _read(path):
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         if path.suffix.lower() == ".json":
             return json.loads(text)
         return yaml.safe_load(text)
-    except ValueError as error:
-        raise PredictionError(f"{path}: not a readable JSON file ({error})") from error
-    except yaml.YAMLError as error:
-        raise PredictionError(f"{path}: not a readable YAML file ({error})") from error
+    except (ValueError, yaml.YAMLError) as error:
+        kind = "JSON" if path.suffix.lower() == ".json" else "YAML"
+        raise PredictionError(f"{path}: not a readable {kind} file in UTF-8 ({error})") from error

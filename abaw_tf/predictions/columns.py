@@ -16,6 +16,8 @@ from abaw_tf.predictions.table import make_table
 TABULAR = (".csv", ".tsv", ".txt", ".parquet")
 FIRST_LINE = 2
 """Line of the first row in a text file: the header is line 1."""
+MOST_FRAMES = 2**31
+"""Frame numbers are below it."""
 
 
 def read_columns(
@@ -184,6 +186,9 @@ def _probabilities(source, edition, scores, notes) -> np.ndarray:
     if absent:
         notes.append("the file does not know Other: probability 0")
     if surplus:
+        nothing = values[:, [order.index(name) for name in order if name not in surplus]].sum(axis=1) == 0
+        rule = f"only {' and '.join(surplus)}, which edition {edition.name} does not know, has a probability; remove the row"
+        source.refuse(nothing, rule + (", or take edition abaw3" if "Other" in surplus else ""), *columns)
         notes.append(f"dropped, not in edition {edition.name}: {', '.join(surplus)}; the other classes scaled up")
     return labels.map_probabilities(values, order, edition.classes, missing="zero" if absent or surplus else "error")
 
@@ -222,18 +227,23 @@ def _frames(source, trials, settings, notes):
     """Frame numbers and times (or None)."""
     fps, columns = settings.get("fps"), source.columns
     time = source.numbers("time", empty_is_error=False) if "time" in columns else None
+    if time is not None:
+        source.refuse(np.isinf(time) | (time < 0), "the time must be seconds from 0 on", columns["time"])
     if "frame" in columns:
         frames = source.numbers("frame") - settings["index_base"]
         rule = f"frame must be a whole number from {settings['index_base']} on (index_base={settings['index_base']})"
         source.refuse((frames < 0) | (frames != np.floor(frames)), rule, columns["frame"])
+        source.refuse(frames >= MOST_FRAMES, f"a frame number must be below {MOST_FRAMES}", columns["frame"])
     elif "image" in columns:
         name = columns["image"]
         digits = source.data[name].str.extract(r"(\d+)\.\w+$|(\d+)$", flags=re.ASCII)
         frames = pd.to_numeric(digits[0].fillna(digits[1])).to_numpy(np.float64) - 1
-        source.refuse(~(frames >= 0), "the image must be named by its number from 1 on, as 00001.jpg", name)
+        rule = "the image must be named by its number from 1 on, as 00001.jpg"
+        source.refuse(~((frames >= 0) & (frames < MOST_FRAMES)), rule, name)
     elif time is not None and fps is not None:
         source.refuse(np.isnan(time), "the time is empty; fill it or remove the row", columns["time"])
         frames = np.rint(time * fps)
+        source.refuse(frames >= MOST_FRAMES, "the time must be in seconds", columns["time"])
         notes.append(f"frame numbers from the times at {fps:g} frames per second")
     else:
         frames = pd.Series(trials).groupby(trials, sort=False).cumcount().to_numpy()
@@ -255,9 +265,12 @@ def _header(path) -> list:
 
 def _read(path, wanted, text) -> pd.DataFrame:
     if path.suffix.lower() == ".parquet":
-        data = pd.read_parquet(path, columns=wanted)
+        import pyarrow.parquet as pq
+
+        # Without pandas' metadata, the columns of an index are columns like all others.
+        data = pq.read_table(path, columns=wanted).to_pandas(ignore_metadata=True)
         return data.astype({name: data[name].dtype if data[name].isna().any() else str for name in text})
-    return _csv(path, usecols=wanted, dtype=dict.fromkeys(text, str), skipinitialspace=True)
+    return _csv(path, usecols=wanted, dtype=dict.fromkeys(text, str))
 
 
 def _parquet_names(path) -> list:
@@ -278,8 +291,7 @@ def _csv(path, **options) -> pd.DataFrame:
         # Only an empty cell or nan is missing: "NA" may be the name of a trial.
         return pd.read_csv(
             path, sep=separator, encoding="utf-8-sig", keep_default_na=False, na_values=["", "nan", "NaN"], index_col=False,
-            skip_blank_lines=False, low_memory=False, **EXACT,
-            **options,
+            skip_blank_lines=False, skipinitialspace=True, low_memory=False, **EXACT, **options,
         )  # fmt: skip
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise PredictionError(f"{path}: not a readable text table with a header line (UTF-8): {error}") from error
