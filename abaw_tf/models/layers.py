@@ -72,14 +72,15 @@ class _OfBlocks(layers.Layer):
         super().__init__(autocast=False, **kwargs)
         self.block = block
 
-    def build(self, input_shape):
-        if input_shape[1] is not None and input_shape[1] < self.block:
+    def _check(self, shape):
+        if shape[1] is not None and shape[1] < self.block:
             raise ValueError(
-                f"a chunk must have at least as many frames as a block, {self.block}. Received: shape={tuple(input_shape)}"
+                f"a chunk must have at least as many frames as a block, {self.block}. Received: shape={tuple(shape)}"
             )
 
-    def _n_current(self, n_frames):
-        return None if n_frames is None else n_frames - self.block + 1
+    def _output_shape(self, shape, *rest):
+        self._check(shape)
+        return (shape[0], None if shape[1] is None else shape[1] - self.block + 1, *rest)
 
     def get_config(self):
         return {**super().get_config(), "block": self.block}
@@ -96,13 +97,13 @@ class SlidingBlocks(_OfBlocks):
     """
 
     def call(self, x):
+        self._check(x.shape)
         # shifted views beside one another; the end is counted from behind, so that the number of frames may be unknown
         shifted = [x[:, i : i + 1 - self.block or None] for i in range(self.block)]
         return ops.stack(shifted, axis=2)
 
     def compute_output_shape(self, input_shape):
-        batch, n_frames, *rest = input_shape
-        return (batch, self._n_current(n_frames), self.block, *rest)
+        return self._output_shape(input_shape, self.block, *input_shape[2:])
 
 
 @_REGISTER
@@ -116,11 +117,11 @@ class CurrentFrames(_OfBlocks):
     """
 
     def call(self, x):
+        self._check(x.shape)
         return x[:, self.block - 1 :]
 
     def compute_output_shape(self, input_shape):
-        batch, n_frames, *rest = input_shape
-        return (batch, self._n_current(n_frames), *rest)
+        return self._output_shape(input_shape, *input_shape[2:])
 
 
 @_REGISTER

@@ -18,15 +18,25 @@ Model", arXiv 2002.09120, 2020, §II and table I. Where it is silent or differs,
 
 from dataclasses import dataclass
 
-import keras
-import numpy as np
-
 from abaw_tf.labels import check_option
 from abaw_tf.models import stat_lstm_parts as parts
+from abaw_tf.models.stat_lstm_losses import LOSS_WEIGHTS, compile_stat_lstm, multitask_losses, va_vector
+
+__all__ = [
+    "LOSS_WEIGHTS",
+    "PRESETS",
+    "Derivation",
+    "build_stat_lstm",
+    "compile_stat_lstm",
+    "join",
+    "multitask_losses",
+    "rewire",
+    "set_trainable",
+    "va_vector",
+]
 
 TRAINABLE_FROM = "conv4_1_1x1_reduce"
 WIRINGS = ("block", "chunk", "tracks")
-LOSS_WEIGHTS = {"expression": 1.0, "arousal": 0.4, "valence": 0.4, "va_vector": 0.2}
 
 
 @dataclass(frozen=True)
@@ -256,86 +266,3 @@ def set_trainable(model, trainable_from=TRAINABLE_FROM):
     base.trainable = True
     for i, layer in enumerate(base.layers):
         layer.trainable = i >= first
-
-
-def va_vector(valence, arousal):
-    """Targets of the output ``va_vector``: [a, v, m, |a - m|, |v - m|] with m = (a + v) / 2 (paper, §II-D).
-
-    Parameters
-    ----------
-    valence, arousal : array-like of float, shape (…)
-        NaN where there is no label.
-
-    Returns
-    -------
-    numpy.ndarray of float32, shape (…, 5)
-        NaN in the components that need a missing label; the masked loss leaves them out one by one.
-    """
-    v, a = np.asarray(valence, np.float32), np.asarray(arousal, np.float32)
-    if v.shape != a.shape:
-        raise ValueError(
-            f"valence and arousal must have the same shape. Received: valence {v.shape}, arousal {a.shape}"
-        )
-    mean = (a + v) / 2
-    return np.stack([a, v, mean, np.abs(a - mean), np.abs(v - mean)], axis=-1)
-
-
-def multitask_losses(outputs):
-    """Losses and their weights by output, for ``compile``: cross-entropy 1, CCC 0.4 each, mean squared error 0.2 (paper, §II-D).
-
-    Missing labels (-1, NaN) and frames of weight 0 are left out per output; everything is computed in float32.
-
-    Parameters
-    ----------
-    outputs : iterable of str
-        The model's outputs, for example ``model.output``.
-
-    Returns
-    -------
-    losses : dict of str to keras.losses.Loss
-    weights : dict of str to float
-    """
-    from abaw_tf.losses import ConcordanceLoss, MaskedMeanSquaredError, MaskedSparseCategoricalCrossentropy
-
-    known = {
-        "expression": MaskedSparseCategoricalCrossentropy(),
-        "arousal": ConcordanceLoss(),
-        "valence": ConcordanceLoss(),
-        "va_vector": MaskedMeanSquaredError(),
-    }
-    return {key: known[key] for key in outputs}, {key: LOSS_WEIGHTS[key] for key in outputs}
-
-
-def compile_stat_lstm(model, optimizer=None, edition="abaw2", **options):
-    """Compile a network in any wiring with the paper's losses and the challenge's metrics.
-
-    Parameters
-    ----------
-    model : keras.Model
-    optimizer : keras.optimizers.Optimizer, optional
-        Adam with the paper's learning rate of 1e-4 by default (the paper names SGD and Adam, not for which network).
-    edition : str
-        Which weights the metric ``expression_score`` has.
-    **options
-        Further arguments of ``model.compile``.
-    """
-    from abaw_tf.keras_metrics import ConcordanceCorrelation, ExpressionScore, MacroF1
-
-    losses, weights = multitask_losses(model.output)
-    n_classes = model.output["expression"].shape[-1]
-    metrics = {
-        "expression": [
-            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-            MacroF1(n_classes, name="macro_f1"),
-            ExpressionScore(edition, name="expression_score"),
-        ],
-        "arousal": [ConcordanceCorrelation(name="ccc")],
-        "valence": [ConcordanceCorrelation(name="ccc")],
-    }
-    model.compile(
-        optimizer=keras.optimizers.Adam(1e-4) if optimizer is None else optimizer,
-        loss=losses,
-        loss_weights=weights,
-        weighted_metrics={key: metrics[key] for key in losses if key in metrics},
-        **options,
-    )

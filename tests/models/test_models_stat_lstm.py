@@ -3,8 +3,19 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from model_contract import without_xla
 
-from abaw_tf.models.stat_lstm import build_stat_lstm
+from abaw_tf.data.windows import causal_blocks
+from abaw_tf.metrics import ccc
+from abaw_tf.models.stat_lstm import (
+    PRESETS,
+    build_stat_lstm,
+    compile_stat_lstm,
+    multitask_losses,
+    rewire,
+    va_vector,
+)
 
 WIDE = {"expression_units": (2048,), "regression_units": (2048,)}
 
@@ -28,3 +39,280 @@ def test_the_published_sizes(preset, changes, parameters, fused):
         fused
     )
     assert isinstance(model.get_layer("base"), keras.Model)
+
+
+SMALL = {
+    "image_size": 32,
+    "blocks": (1, 1, 1, 1),
+    "width": 4,
+    "expression_units": (16,),
+    "regression_units": (16, 8),
+    "lstm_units": 8,
+}
+WITHOUT_DROPOUT = {"dropout": 0.0, "recurrent_dropout": 0.0}
+
+
+def random_network(preset, **changes):
+    """A small network none of whose weights has its initial value: all layers and stored statistics count."""
+    keras.utils.set_random_seed(0)
+    model = build_stat_lstm(preset, **{**SMALL, **changes})
+    rng = np.random.default_rng(0)
+    for variable in model.get_layer("base").variables + model.get_layer("head").variables:
+        if "seed" in variable.path:
+            continue
+        value = keras.ops.convert_to_numpy(variable)
+        positive = "gamma" in variable.path or "moving_variance" in variable.path
+        variable.assign(
+            rng.uniform(0.5, 1.5, value.shape)
+            if positive
+            else value + rng.normal(0, 0.1 * value.std() + 0.05, value.shape)
+        )
+    # features of size one: probabilities that are neither all alike nor all 0 and 1
+    base = model.get_layer("base")
+    scale = np.asarray(base(images(8))["features"]).std()
+    for variable in base.get_layer("features").variables:
+        variable.assign(variable / scale)
+    return without_xla(model)
+
+
+def images(n, seed=1):
+    return np.random.default_rng(seed).uniform(0, 255, (n, 32, 32, 3)).astype("float32")
+
+
+def labels(n):
+    """Targets and weights of n frames, with labels missing in every output."""
+    rng = np.random.default_rng(2)
+    valence, arousal = rng.uniform(-1, 1, (2, n)).astype("float32")
+    valence[0] = arousal[1] = np.nan
+    expression = rng.integers(0, 7, n)
+    expression[2] = -1
+    return {
+        "expression": expression,
+        "arousal": arousal,
+        "valence": valence,
+        "va_vector": va_vector(valence, arousal),
+    }
+
+
+def loss_and_gradients(model, inputs, targets):
+    losses, weights = multitask_losses(model.output)
+    variables = model.trainable_variables
+    with tf.GradientTape() as tape:
+        outputs = model(inputs, training=True)
+        total = sum(weights[key] * losses[key](targets[key], outputs[key]) for key in losses)
+    gradients = tape.gradient(total, variables)
+    return float(total), {v.path: np.asarray(tf.convert_to_tensor(g)) for v, g in zip(variables, gradients)}
+
+
+def assert_close(found, expected):
+    """Within 1e-5 of the largest value of each array."""
+    assert set(found) == set(expected)
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, rtol=0, atol=1e-5 * np.abs(value).max(), err_msg=key)
+
+
+def blocks_and_chunk(model, block, start):
+    """The same current frames as blocks and as one chunk: those from `start` on of a trial of 12 frames."""
+    frames, current = images(12), np.arange(start, 12)
+    if model.name.startswith("image"):
+        return {"image": frames[current]}, {"frames": frames[current][None]}
+    indices, _ = causal_blocks(12, block, current)
+    reach = np.maximum(np.arange(start - block + 1, 12), 0)
+    return {"frames": frames[indices]}, {"frames": frames[reach][None]}
+
+
+# at the start of a trial and in its middle; block 16 and 3
+PLACES = [(16, 0), (16, 7), (3, 0), (3, 7)]
+
+
+@pytest.mark.parametrize(
+    ("preset", "stat", "block", "start"),
+    [
+        ("lstm_va", "v0", 3, 0),
+        ("frames_va", "v1", 3, 7),
+        *(
+            pytest.param(preset, stat, *place, marks=pytest.mark.slow)
+            for preset, stat in [*((preset, "v0") for preset in PRESETS), ("lstm_va", "v1")]
+            for place in PLACES
+        ),
+    ],
+)
+def test_chunks_give_the_outputs_and_gradients_of_the_published_network(preset, stat, block, start):
+    model = random_network(preset, block=block, stat=stat, **WITHOUT_DROPOUT)
+    chunk = without_xla(rewire(model, "chunk"))
+    by_block, by_chunk = blocks_and_chunk(model, block, start)
+    expected, found = model(by_block, training=False), chunk(by_chunk, training=False)
+    assert_close(
+        {key: np.asarray(y)[0] for key, y in found.items()}, {key: np.asarray(y) for key, y in expected.items()}
+    )
+    assert [v.path for v in model.trainable_variables] == [v.path for v in chunk.trainable_variables]
+    targets = labels(12 - start)
+    loss, gradients = loss_and_gradients(model, by_block, targets)
+    chunk_loss, chunk_gradients = loss_and_gradients(chunk, by_chunk, {key: y[None] for key, y in targets.items()})
+    assert chunk_loss == pytest.approx(loss, rel=1e-5)
+    assert all(np.abs(g).max() > 0 for g in gradients.values())
+    assert_close(chunk_gradients, gradients)
+
+
+@pytest.mark.parametrize(("preset", "stat"), [("lstm_va", "v0"), ("frames_va", "v1"), ("image_va", "v0")])
+def test_stored_tracks_give_the_outputs_of_the_chunk(preset, stat):
+    model = random_network(preset, block=4, stat=stat, **WITHOUT_DROPOUT)
+    frames = images(9)[None]
+    chunk, tracks = rewire(model, "chunk"), rewire(model, "tracks")
+    found = {key: np.asarray(x)[None] for key, x in model.get_layer("base")(frames[0]).items()}
+    if preset != "image_va" and stat == "v0":
+        found["features"] = found["features"][:, 3:]
+    expected = chunk({"frames": frames}, training=False)
+    assert_close(
+        {key: np.asarray(y) for key, y in tracks(found, training=False).items()},
+        {key: np.asarray(y) for key, y in expected.items()},
+    )
+    again = rewire(tracks, "chunk", base=model.get_layer("base"))
+    assert_close({"y": np.asarray(again({"frames": frames})["expression"])}, {"y": np.asarray(expected["expression"])})
+    with pytest.raises(ValueError, match="give `base`"):
+        rewire(tracks, "chunk")
+
+
+def test_the_published_wiring_comes_back():
+    model = random_network("lstm_va", block=4, **WITHOUT_DROPOUT)
+    back = rewire(rewire(model, "chunk", n_frames=5), "block")
+    frames = images(4)[None]
+    for key, y in model({"frames": frames}, training=False).items():
+        np.testing.assert_array_equal(np.asarray(back({"frames": frames}, training=False)[key]), np.asarray(y))
+
+
+def test_outputs_do_not_depend_on_later_frames():
+    chunk = rewire(random_network("lstm_va", block=4, **WITHOUT_DROPOUT), "chunk")
+    frames = images(9)
+    before = chunk({"frames": frames[None]}, training=False)
+    frames[6:] = 0
+    after = chunk({"frames": frames[None]}, training=False)
+    for key in before:
+        np.testing.assert_allclose(np.asarray(after[key])[:, :3], np.asarray(before[key])[:, :3], atol=1e-6)
+        assert not np.allclose(np.asarray(after[key])[:, 3:], np.asarray(before[key])[:, 3:], atol=1e-6)
+
+
+def test_the_fused_vector_has_the_published_order():
+    model = random_network("frames_va", block=4)
+    head = model.get_layer("head")
+    fused = keras.Model(head.input, head.get_layer("fusion").output)
+    rng = np.random.default_rng(0)
+    p, f = rng.uniform(size=(2, 4, 7)).astype("float32"), rng.uniform(size=(2, 128)).astype("float32")
+    expected = np.concatenate([p.max(1), p.min(1), p.mean(1), f, p[:, -1]], axis=1)
+    np.testing.assert_allclose(np.asarray(fused({"probabilities": p, "features": f})), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "gate"),
+    [
+        ("sigmoid", lambda x: 1 / (1 + np.exp(-x))),
+        ("hard_sigmoid_keras2", lambda x: np.clip(0.2 * x + 0.5, 0, 1)),
+    ],
+)
+def test_the_lstm_module_is_the_published_one(name, gate):
+    """Against the recurrence written out, in float64."""
+    model = random_network("lstm", block=4, lstm_layers=1, recurrent_activation=name, **WITHOUT_DROPOUT)
+    head = model.get_layer("head")
+    p = np.random.default_rng(0).uniform(-3, 3, (2, 4, 7))
+
+    def run(cell, steps):
+        kernel, recurrent, bias = (np.asarray(v, np.float64) for v in cell.trainable_variables)
+        h = c = np.zeros((2, 8))
+        for x in steps:
+            i, f, g, o = np.split(x @ kernel + h @ recurrent + bias, 4, axis=1)
+            c = gate(f) * c + gate(i) * np.tanh(g)
+            h = gate(o) * np.tanh(c)
+        return h
+
+    both = head.get_layer("lstm_1")
+    steps = list(p.transpose(1, 0, 2))
+    expected = np.concatenate([run(both.forward_layer, steps), run(both.backward_layer, steps[::-1])], axis=1)
+    np.testing.assert_allclose(np.asarray(both(p.astype("float32"))), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("start", "stages"),
+    [
+        (None, {"conv1", "conv2", "conv3", "conv4", "conv5", "features", "predictions"}),
+        ("conv4_1_1x1_reduce", {"conv4", "conv5", "features", "predictions"}),
+        ("conv5_1_1x1_reduce", {"conv5", "features", "predictions"}),
+        ("head", set()),
+    ],
+)
+def test_the_base_is_trained_from_a_layer_on(start, stages):
+    base = build_stat_lstm("frames_va", **SMALL, trainable_from=start).get_layer("base")
+    assert {v.path.split("/")[0].split("_")[0] for v in base.trainable_variables} == stages
+
+
+def test_batch_statistics_are_an_option():
+    x = {"frames": images(4)[None]}
+    for batch_norm, equal in (("fixed", True), ("batch", False)):
+        model = random_network("frames", block=4, batch_norm=batch_norm, **WITHOUT_DROPOUT)
+        in_training, otherwise = (np.asarray(model(x, training=t)["expression"]) for t in (True, False))
+        assert np.allclose(in_training, otherwise, atol=1e-6) == equal
+
+
+def test_the_target_vector():
+    found = va_vector([0.5, np.nan, -1.0], [0.1, 0.2, 1.0])
+    expected = [[0.1, 0.5, 0.3, 0.2, 0.2], [0.2, np.nan, np.nan, np.nan, np.nan], [1.0, -1.0, 0.0, 1.0, 1.0]]
+    np.testing.assert_allclose(found, np.array(expected, np.float32), atol=1e-7)
+    assert found.dtype == np.float32
+    with pytest.raises(ValueError, match="same shape"):
+        va_vector([0.1], [0.1, 0.2])
+
+
+def test_the_total_loss_is_the_papers():
+    """Against NumPy over the labelled frames."""
+    rng = np.random.default_rng(3)
+    truth = labels(12)
+    p = rng.dirichlet(np.ones(7), 12).astype("float32")
+    a, v = rng.uniform(-1, 1, (2, 12)).astype("float32")
+    vector = rng.uniform(-1, 1, (12, 5)).astype("float32")
+    predicted = {"expression": p, "arousal": a[:, None], "valence": v[:, None], "va_vector": vector}
+    losses, weights = multitask_losses(predicted)
+    total = sum(weights[key] * float(losses[key](truth[key], predicted[key])) for key in losses)
+    known = truth["expression"] >= 0
+    entropy = -np.log(p[known, truth["expression"][known]]).mean()
+    errors = [1 - ccc(truth[key], x) for key, x in (("arousal", a), ("valence", v))]
+    square = np.nanmean((truth["va_vector"] - vector) ** 2)
+    assert total == pytest.approx(entropy + 0.4 * sum(errors) + 0.2 * square, rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wiring", ["block", "chunk"])
+def test_it_trains_on_partly_labelled_frames(wiring):
+    model = random_network("frames_va", block=3)
+    by_block, by_chunk = blocks_and_chunk(model, 3, 0)
+    x, y = by_block, labels(12)
+    if wiring == "chunk":
+        model, x, y = without_xla(rewire(model, "chunk")), by_chunk, {key: t[None] for key, t in y.items()}
+    compile_stat_lstm(model, keras.optimizers.Adam(3e-3), jit_compile=False)
+    history = model.fit(x, y, epochs=8, verbose=0, batch_size=12).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert {"expression_macro_f1", "expression_expression_score", "arousal_ccc", "valence_ccc"} <= set(history)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ({"preset": "lstm_vaa"}, "lstm_va"),
+        ({"stat": "v2"}, "v2"),
+        ({"block": 0}, "block=0"),
+        ({"lstm_layers": 3}, "lstm_layers=3"),
+        ({"dropout": 1.0}, "dropout=1.0"),
+        ({"recurrent_dropout": -0.1}, "recurrent_dropout=-0.1"),
+        ({"recurrent_activation": "hard_sigmoid"}, "hard_sigmoid_keras2"),
+        ({"batch_norm": "frozen"}, "frozen"),
+        ({"n_classes": 1}, "n_classes=1"),
+        ({"trainable_from": "conv9"}, "conv9"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, word):
+    with pytest.raises(ValueError, match=word):
+        build_stat_lstm(**{**SMALL, **arguments})
+
+
+def test_a_chunk_must_hold_a_block():
+    chunk = rewire(build_stat_lstm("frames", **SMALL, block=5), "chunk")
+    with pytest.raises(ValueError, match="as many frames as a block, 5"):
+        chunk({"frames": images(4)[None]})
