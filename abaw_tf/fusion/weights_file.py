@@ -144,11 +144,10 @@ class FusionWeights:
                 f"{path}: written by another version of the toolkit ({data.get('versions')}); search the weights again. "
                 f"Received: version={data.get('version')!r}"
             )
-        models = reader.get(
-            data, "models", lambda value: isinstance(value, list) and value and len(set(value)) == len(value)
-        )
-        edition = reader.get(data, "edition", lambda value: value in labels.EDITIONS)
-        result = cls(tuple(map(str, models)), edition, {}, tuple(data.get("notes") or ()))
+        models = tuple(map(str, reader.get(data, "models", _are_names, "a list of names, each once")))
+        edition = reader.word(data, "edition", labels.EDITIONS)
+        notes = reader.get({"notes": [], **data}, "notes", _are_texts, "a list of sentences")
+        result = cls(models, edition, {}, tuple(notes))
         tasks = {task: reader.task(result, task, data[task]) for task in labels.TASKS if task in data}
         if not tasks:
             raise WeightsError(f"{path}: holds weights for no task; there is none of {', '.join(labels.TASKS)}")
@@ -216,37 +215,66 @@ class FusionWeights:
         return tables, [f"models matched with the weights by position: {pairs}"]
 
 
+def _are_texts(value) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _are_names(value) -> bool:
+    names = set(map(str, value)) if isinstance(value, list) else ()
+    return 0 < len(names) == len(value) and all(isinstance(one, (str, int)) for one in value)
+
+
+def _other(found, names) -> str:
+    """Which of `names` a mapping lacks, and which it has besides."""
+    if not isinstance(found, Mapping):
+        return ""
+    lacking, surplus = [name for name in names if name not in found], [name for name in found if name not in names]
+    told = [f"{what} {', '.join(some)}" for what, some in (("without", lacking), ("besides", surplus)) if some]
+    return f" (here {' and '.join(told)})" if told else ""
+
+
 class _Reader:
     """Checks the values of a file; the messages name file and key."""
 
     def __init__(self, path):
         self.path = path
 
-    def get(self, data, key, valid, place=""):
+    def get(self, data, key, valid, rule, place=""):
         if key not in data:
-            raise WeightsError(f"{self.path}: the key {place + key!r} is missing; search the weights again")
+            raise WeightsError(
+                f"{self.path}: the key {place + key!r} is missing; it must be {rule}. Add it, or search the weights again"
+            )
         if not valid(data[key]):
             raise WeightsError(
-                f"{self.path}: {place + key!r} is not valid; search again. Received: {str(data[key])[:80]!r}"
+                f"{self.path}: {place + key!r} is not valid; it must be {rule}. Received: {str(data[key])[:80]!r}"
             )
         return data[key]
+
+    def word(self, data, key, known, place=""):
+        return self.get(data, key, lambda value: value in tuple(known), " or ".join(map(repr, known)), place)
+
+    def by_name(self, data, key, names, what, place=""):
+        """Values in the order of `names`, which must be the keys."""
+        valid = lambda value: isinstance(value, Mapping) and set(value) == set(names)  # noqa: E731
+        found = self.get(
+            data, key, valid, f"one {what} each for {', '.join(names)}{_other(data.get(key), names)}", place
+        )
+        return [found[name] for name in names]
 
     def task(self, weights, task, data) -> TaskWeights:
         place = f"{task}."
         if not isinstance(data, dict):
             raise WeightsError(f"{self.path}: {task!r} must hold the weights of the task. Received: {str(data)[:80]!r}")
         columns = weights.columns(task)
-        self.get(data, "columns", lambda value: value == list(columns), place)
-        level = self.get(data, "level", lambda value: value in ("model", "model_class"), place)
-        method = self.get(data, "method", lambda value: value in METHODS, place)
-        pool = self.get(data, "pool", lambda value: value in POOLS, place)
-        rows = self._by_model(weights, data, "weights", place)
+        self.get(data, "columns", lambda value: value == list(columns), f"{list(columns)}", place)
+        level = self.word(data, "level", ("model", "model_class"), place)
+        method = self.word(data, "method", METHODS, place)
+        pool = self.word(data, "pool", POOLS, place)
+        rows = self.by_name(data, "weights", weights.models, "entry", place)
         if level == "model_class":
-            for model, row in zip(weights.models, rows):
-                fits = isinstance(row, Mapping) and set(row) == set(columns)
-                self.get(data["weights"], model, lambda _, fits=fits: fits, f"{place}weights.")
-            rows = [[row[name] for name in columns] for row in rows]
-        array = self._numbers(rows, place + "weights")
+            inner = f"{place}weights."
+            rows = [self.by_name(data["weights"], model, columns, "number", inner) for model in weights.models]
+        array = self._numbers(rows, place + "weights", 1 if level == "model" else 2)
         if (array < 0).any() or np.abs(array.sum(axis=0) - 1).max() > 1e-6:
             raise WeightsError(
                 f"{self.path}: {place}weights must not be negative and must sum to one over the models. "
@@ -254,7 +282,8 @@ class _Reader:
             )
         temperatures = None
         if data.get("temperatures") is not None:
-            temperatures = self._numbers(self._by_model(weights, data, "temperatures", place), place + "temperatures")
+            temperatures = self.by_name(data, "temperatures", weights.models, "number", place)
+            temperatures = self._numbers(temperatures, place + "temperatures", 1)
             if (temperatures <= 0).any():
                 raise WeightsError(
                     f"{self.path}: {place}temperatures must be positive. Received: {temperatures.tolist()}"
@@ -262,16 +291,12 @@ class _Reader:
             temperatures = tuple(temperatures.tolist())
         return TaskWeights(array, method, pool, temperatures, data.get("found") or {}, data.get("held_out"))
 
-    def _by_model(self, weights, data, key, place) -> list:
-        valid = lambda value: isinstance(value, Mapping) and set(value) == set(weights.models)  # noqa: E731
-        found = self.get(data, key, valid, place)
-        return [found[model] for model in weights.models]
-
-    def _numbers(self, values, place) -> np.ndarray:
+    def _numbers(self, values, place, n_dimensions) -> np.ndarray:
         try:
             array = np.array(values, np.float64)
         except (TypeError, ValueError):
             array = np.array(np.nan)
-        if not np.isfinite(array).all():
-            raise WeightsError(f"{self.path}: {place!r} must hold finite numbers. Received: {str(values)[:80]}")
+        if not np.isfinite(array).all() or array.ndim != n_dimensions:
+            rule = f"{place!r} must hold finite numbers{', one per model' if n_dimensions == 1 else ''}"
+            raise WeightsError(f"{self.path}: {rule}. Received: {str(values)[:80]}")
         return array
