@@ -80,6 +80,31 @@ _RCMALLI = "https://github.com/rcmalli/keras-vggface/releases/download/v2.0/"
 _ARRIAGA = "https://raw.githubusercontent.com/oarriaga/face_classification/master/trained_models/emotion_models/"
 _ARRIAGA_PAPER = "Arriaga et al., Real-time Convolutional Neural Networks for Emotion and Gender Classification, 2017"
 
+_DO2020_FOLDER = "https://drive.google.com/drive/folders/1rJB2viPCxw93qFSaga3uqC6OfWMKRHn2"
+_DO2020_TERMS = "none given (all rights reserved by the authors)"
+_DO2020 = (
+    "Do, Nguyen-Quynh, Kim, Affective Expression Analysis in-the-wild using Multi-Task Temporal Statistical "
+    "Deep Learning Model, FG 2020 (arXiv 2002.09120)"
+)
+
+
+def _do2020(name, file, architecture):
+    """A file of Do et al. (2020). Its classes are in EmotiW's order; do2020_weights.load_do2020_weights maps them."""
+    return Weights(
+        name=name,
+        file=file,
+        url=_DO2020_FOLDER,
+        direct=False,
+        licence=_DO2020_TERMS,
+        citation=_DO2020,
+        architecture=architecture,
+        input_size=(224, 224),
+        color_order="bgr",
+        normalization=_MINUS_MEANS,
+        classes="emotiw",
+    )
+
+
 _ENTRIES = (
     Weights(
         name="vggface2_resnet50",
@@ -103,19 +128,35 @@ _ENTRIES = (
         color_order="bgr",
         normalization=_MINUS_MEANS,
     ),
-    Weights(
-        name="vggface2_resnet50_rafdb",
-        file="rafdb_affectnetweight_vggface2_resnes50_ft_01_weights_190513200935_epoch-28_val_loss-0.70_val_acc-0.87.h5",
-        url="https://drive.google.com/drive/folders/1rJB2viPCxw93qFSaga3uqC6OfWMKRHn2",
-        direct=False,
-        licence="none given (all rights reserved by the authors)",
-        citation="Do, Nguyen-Quynh, Kim, Affective Expression Analysis in-the-wild using Multi-Task Temporal Statistical "
-        "Deep Learning Model, FG 2020 (arXiv 2002.09120)",
-        architecture='build_vggface2_resnet50("weidi_xie", include_top=True)',
-        input_size=(224, 224),
-        color_order="bgr",
-        normalization=_MINUS_MEANS,
-        classes="emotiw",
+    _do2020(
+        "vggface2_resnet50_rafdb",
+        "rafdb_affectnetweight_vggface2_resnes50_ft_01_weights_190513200935_epoch-28_val_loss-0.70_val_acc-0.87.h5",
+        'build_vggface2_resnet50("weidi_xie", include_top=True)',
+    ),
+    _do2020(
+        "do2020_image_va_t8",
+        "t8_affwild2_expr_va_image_weights_200222104851_epoch-05_loss-3.57_class-0.55_0.47_0.32_reg-0.03_0.02_0.06.h5",
+        'build_stat_lstm("image_va")',
+    ),
+    _do2020(
+        "do2020_image_va_t12",
+        "t12_affwild2_expr_va_image_weights_200222115759_epoch-31_loss-4.47_class-0.54_0.52_0.35_reg-0.04_0.02_0.12.h5",
+        'build_stat_lstm("image_va", expression_units=(2048,), regression_units=(2048,))',
+    ),
+    _do2020(
+        "do2020_image_va_t15",
+        "t15_affwild2_expr_va_image_weights_200222212717_epoch-29_loss-2.70_class-0.63_0.63_0.42_reg-0.02_0.03_0.05.h5",
+        'build_stat_lstm("image_va")',
+    ),
+    _do2020(
+        "do2020_frames_va",
+        "t31_affwild2_expr_va_frames_weights_200224012214_epoch-58_loss-1.70_class-0.82_0.80_0.54_reg-0.00_-0.00_0.03.h5",
+        'build_stat_lstm("frames_va")',
+    ),
+    _do2020(
+        "do2020_lstm_va",
+        "t45_affwild2_expr_va_frames_lstm_weights_200224131427_epoch-33_loss-1.65_class-0.83_0.82_0.55_reg--0.00_-0.00_0.06.h5",
+        'build_stat_lstm("lstm_va")',
     ),
     Weights(
         name="fer2013_mini_xception",

@@ -1,7 +1,7 @@
 """Build the networks of Do et al. (2020) under tf-keras, as their Keras 2 stored them, in a process of its own.
 
-``stat_lstm_reference.py OUT OPTIONS`` (OPTIONS: JSON, see `DEFAULTS`) writes ``OUT/weights.h5`` with random weights (moments of the
-batch normalisation included) and ``OUT/reference.npz`` with the outputs for a fixed random block of frames.
+``stat_lstm_reference.py OUT JOBS`` (JOBS: JSON, folder below OUT to options, see `DEFAULTS`) writes into each folder ``weights.h5`` with
+random weights (moments of the batch normalisation included) and ``reference.npz`` with the outputs for a fixed random block of frames.
 
 Facts and their sources: the graph, the layers' names, and how they nest are those of the model summaries stored in the authors'
 notebooks. There, names are cut off after 31 characters, so the ends ``_ccc`` and ``_mse`` of three output layers are assumed. In the
@@ -156,7 +156,8 @@ def randomise(model, rng):
         variable.assign(value.astype("float32"))
 
 
-def main(out, options):
+def write_reference(out, options):
+    backend.clear_session()  # automatic names begin anew
     rng = np.random.default_rng(0)
     model, features = build_network(options)
     randomise(model, rng)
@@ -187,4 +188,7 @@ def main(out, options):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), {**DEFAULTS, **json.loads(sys.argv[2])})
+    for folder, options in json.loads(sys.argv[2]).items():
+        target = Path(sys.argv[1]) / folder
+        target.mkdir()
+        write_reference(target, {**DEFAULTS, **options})
