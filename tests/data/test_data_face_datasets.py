@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import runpy
 import warnings
 from pathlib import Path
 
@@ -318,3 +319,11 @@ def test_wrong_arguments_of_synthetic_faces(tmp_path, arguments, word):
     with pytest.raises(ValueError, match=word):
         make_synthetic_faces(tmp_path / "a", **arguments)
     assert not (tmp_path / "a").exists()
+
+
+def test_the_command_line_makes_faces(request, tmp_path, capsys):
+    tool = runpy.run_path(str(request.config.rootpath / "tools" / "make_synthetic.py"))["main"]
+    flags = ["--kind", "rafdb", "--train", "56", "--validation", "14", "--quiet"]
+    assert tool([str(tmp_path / "faces"), *flags]) == 0
+    assert "synthetic rafdb" in capsys.readouterr().out
+    assert content(tmp_path / "faces") == content(make_synthetic_faces(tmp_path / "same", "rafdb", **SMALL))
