@@ -138,7 +138,7 @@ def main(argv=None) -> int:
         for note in fused.attrs["notes"]:
             print(f"note: {note}")
         return 0
-    command.check_outputs(args.out, args.fused)
+    command.check_outputs(args.out, args.fused, args.report)
     tables = command.load_tables(args.predictions, args.edition, args.columns, args.fps)
     labels = read_labels(args.labels, args.edition or command.edition(tables), args.split, alignment["task"])
     options = {

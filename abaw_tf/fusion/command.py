@@ -1,5 +1,6 @@
 """What tools/search_fusion.py reads and writes: named predictions in any format, fused tables, submissions."""
 
+import os
 from pathlib import Path
 
 from abaw_tf import labels, predictions
@@ -84,14 +85,26 @@ def edition(tables) -> str:
     return max((predictions.edition_of(table) for table in tables.values()), key=lambda one: one.n_classes).name
 
 
-def check_outputs(weights=None, fused=None) -> None:
-    """Refuse, before anything is computed, names under which the weights or a fused table cannot be written."""
+def check_outputs(weights=None, fused=None, report=None) -> None:
+    """Refuse, before anything is computed, places where the weights, a fused table or a report cannot be written."""
     if weights is not None and Path(weights).suffix.lower() != ".json":
         raise PredictionError(f"the weights are written as .json. Received: --out {weights}")
     if fused is not None and Path(fused).suffix.lower() not in ("", ".parquet", ".csv"):
         raise PredictionError(
             f"a fused table is written as .parquet or .csv, or as submission files into a folder. Received: {fused}"
         )
+    for path in map(Path, filter(None, (weights, fused, report))):
+        _check_place(path, is_folder=path.suffix.lower() not in (".json", ".parquet", ".csv", ".html", ".htm"))
+
+
+def _check_place(path, is_folder) -> None:
+    if path.is_dir() and not is_folder:
+        raise PredictionError(f"{path}: cannot be written, it is a folder; give the name of a file")
+    folder = path if is_folder else path.absolute().parent
+    nearest = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        why = "cannot be written to" if nearest.is_dir() else "is a file, not a folder"
+        raise PredictionError(f"{path}: cannot be written, for {nearest} {why}; give another place")
 
 
 def write_fused(table, path) -> list:

@@ -245,7 +245,11 @@ def test_wrong_use_is_told_in_one_line(files, tool):
         "is for valence and arousal": (net, svm, *labels, "--method", "optimum", "--task", "expression"),
         "fused table is written as .parquet": (net, svm, *labels, "--fused", files / "f.xlsx"),
         "tolerance is a number of seconds": (net, svm, *labels, "--tolerance", 0.1),
+        "is a file, not a folder": (net, svm, "--labels", files / "val.csv", "--out", svm / "x.json"),
+        "it is a folder": (net, svm, "--labels", files / "val.csv", "--out", files / "folder.json"),
+        f"{net} is a file": (net, svm, *labels, "--report", net / "report"),
     }
+    (files / "folder.json").mkdir()
     for message, arguments in cases.items():
         status, _, error = tool(*arguments)
         assert (status, message in error) == (2, True), (message, error)
