@@ -200,11 +200,12 @@ class CCCFusion(BaseEstimator):
     def _check(self):
         if self.method not in METHODS:
             raise ValueError(f"method must be one of {METHODS}. Received: method={self.method!r}")
-        if self.n_draws < 0 or not self.concentration > 0:
-            raise ValueError(
-                f"n_draws must not be negative and concentration must be positive. Received: n_draws={self.n_draws}, "
-                f"concentration={self.concentration}"
-            )
+        for name in ("n_draws", "seed"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 0:
+                raise ValueError(f"{name} must be a whole number, 0 or more. Received: {name}={value!r}")
+        if not 0 < self.concentration < np.inf:
+            raise ValueError(f"concentration must be positive. Received: concentration={self.concentration!r}")
 
 
 def weighted_mean(predictions, weights) -> np.ndarray:

@@ -206,9 +206,22 @@ class TestCCCFusion:
         with pytest.raises(ValueError, match=f"output 1.*Received: {labelled} labelled"):
             CCCFusion().fit(predictions, truth)
 
-    @pytest.mark.parametrize("options", [{"method": "best"}, {"n_draws": -1}, {"concentration": 0}])
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"method": "best"},
+            {"n_draws": -1},
+            {"n_draws": 1.5},
+            {"n_draws": None},
+            {"seed": -1},
+            {"seed": None},
+            {"concentration": 0},
+            {"concentration": np.inf},
+            {"concentration": np.nan},
+        ],
+    )
     def test_wrong_options(self, options):
-        with pytest.raises(ValueError, match=next(iter(options))):
+        with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):
             CCCFusion(**options).fit(*material(16))
 
     def test_no_draws_leave_the_starting_points(self):
