@@ -76,8 +76,10 @@ def held_out(
         Fewer than two groups have labelled frames, a group lies in two folds, shapes or names do not fit, fusions maximise different
         scores; or as the fusion's ``fit``.
     """
-    if bootstrap < 0:
-        raise ValueError(f"bootstrap must not be negative; 0 leaves out the intervals. Received: bootstrap={bootstrap}")
+    if bootstrap < 0 or bootstrap != int(bootstrap):
+        raise ValueError(
+            f"bootstrap must be a whole number, not negative; 0 leaves out the intervals. Received: bootstrap={bootstrap}"
+        )
     predictions, truth, groups, names = _checked(predictions, truth, groups, names)
     fusions = _fusions(fusion, truth, names)
     labelled = truth != labels.MISSING_EXPRESSION if truth.ndim == 1 else ~np.isnan(truth).all(axis=1)
@@ -209,7 +211,10 @@ def _fusions(fusion, truth, names) -> dict:
     called = [*names, BEST, EQUAL, *fusions]
     twice = [name for name in called if called.count(name) > 1]
     if twice:
-        raise ValueError(f"models and fusions need names of their own. Received: {twice[0]!r} more than once")
+        raise ValueError(
+            f"models and fusions need names of their own; call the model otherwise (names=..., NAME=PATH). Received: {twice[0]!r} more "
+            "than once"
+        )
     metrics = {getattr(one, "metric_name", "score") for one in fusions.values()}
     if len(metrics) > 1:
         raise ValueError(

@@ -155,7 +155,8 @@ def task_weights(aligned: Aligned, weights) -> dict:
         absent = [task for task in weights if task not in aligned.tasks]
         if absent:
             raise PredictionError(
-                f"there are weights for {absent[0]}, which not every table predicts; leave them out. "
+                f"there are weights for {absent[0]}, which not every table predicts; leave them out, or fuse the other task alone "
+                "(task=..., --task). "
                 f"Received: predictions of {' and '.join(aligned.tasks)}"
             )
         result = {task: _array(aligned, values) for task, values in weights.items()}

@@ -309,3 +309,5 @@ def test_labels_of_other_trials_or_tasks_are_an_error():
         align_labels(aligned, labels_of(range(3), "b", expression=[0, 1, 2]))
     with pytest.raises(PredictionError, match=r"no task in common.*predictions of expression"):
         align_labels(aligned, labels_of(range(3), valence=[0.0] * 3, arousal=[0.0] * 3))
+    with pytest.raises(PredictionError, match=r"no task in common.*labels of nothing"):
+        align_labels(aligned, labels_of(range(3), expression=[-1] * 3))

@@ -344,9 +344,10 @@ def test_blocks_of_time_as_folds():
         ({"truth": np.zeros(3, int)}, "predictions must have shape"),
         ({"n_folds": 1}, "n_folds must be a whole number, 2 or more"),
         ({"n_folds": 2.5}, "n_folds must be a whole number, 2 or more"),
-        ({"bootstrap": -1}, "bootstrap must not be negative"),
+        ({"bootstrap": -1}, "bootstrap must be a whole number, not negative"),
+        ({"bootstrap": 1.5}, "bootstrap must be a whole number, not negative"),
         ({"names": ["A"]}, "as many as models"),
-        ({"names": ["A", "SWF", "C"]}, "'SWF' more than once"),
+        ({"names": ["A", "SWF", "C"]}, "call the model otherwise .* 'SWF' more than once"),
         ({"fusion": {}}, "at least one fusion"),
         (
             {"fusion": {"a": DirichletFusion(), "b": DirichletFusion(metric="accuracy")}},

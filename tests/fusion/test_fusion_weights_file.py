@@ -82,6 +82,13 @@ def test_one_task_can_be_applied_alone(weights, tables):
         weights.apply(eight)
 
 
+def test_a_task_that_a_table_lacks_is_told_with_the_way_out(weights, tables):
+    tables["net"] = table(0, va=False)
+    with pytest.raises(predictions.PredictionError, match=r"weights for valence_arousal.*fuse the other task alone"):
+        weights.apply(tables)
+    assert "valence" not in weights.apply(tables, task="expression")
+
+
 def test_temperatures_and_the_vote_are_applied(tables):
     p = np.stack([predictions.probabilities(t) for t in tables.values()])
     temperatures = (0.5, 1.0, 2.0)

@@ -65,9 +65,10 @@ def align_labels(aligned, labels, missing="error") -> AlignedLabels:
         )
     tasks = [task for task in aligned.tasks if labelled(labels, task).any()]
     if not tasks:
+        others = [task for task in TASK_COLUMNS if labelled(labels, task).any()]
         raise PredictionError(
             "predictions and labels have no task in common. Received: predictions of "
-            f"{' and '.join(aligned.tasks)}, labels of {some(set(TASK_COLUMNS) - set(aligned.tasks)) or 'nothing'}"
+            f"{' and '.join(aligned.tasks)}, labels of {some(others) or 'nothing'}"
         )
     place = locate(aligned.keys, labels, trials)
     values, notes = {}, []
