@@ -148,18 +148,15 @@ def balanced_indices(labels, n=None, seed=None, mode="average"):
     ValueError
         No label at all, an unknown mode, or n negative.
     """
-    if mode not in MODES:
-        raise ValueError(f"mode must be one of {', '.join(MODES)}. Received: mode={mode!r}")
+    classes.check_option("mode", mode, MODES)
     labels = _as_labels(labels, len(classes.EXPRESSIONS_8))
     items = [np.flatnonzero(labels == value) for value in np.unique(labels[labels >= 0])]
-    if not items:
-        raise ValueError(f"no frame has a label, so there is nothing to balance. Received: {len(labels)} frames")
-    sizes = [len(item) for item in items]
     if n is None:
-        per_class = {"average": round(Fraction(sum(sizes), len(sizes))), "max": max(sizes), "min": min(sizes)}[mode]
-        n = len(items) * per_class
+        n = balanced_size(labels, mode)
     elif n < 0:
         raise ValueError(f"n must not be negative. Received: n={n}")
+    elif not items:
+        raise _nothing_to_balance(labels)
     if seed is not None:
         rng = np.random.default_rng(seed)
         items = [rng.permutation(item) for item in items]
@@ -168,6 +165,27 @@ def balanced_indices(labels, n=None, seed=None, mode="average"):
         draws = len(range(k, n, len(items)))
         result[k :: len(items)] = item[np.arange(draws) % len(item)]
     return result
+
+
+def balanced_size(labels, mode="average") -> int:
+    """Number of draws of :func:`balanced_indices` with the same `labels` and `mode`.
+
+    Raises
+    ------
+    ValueError
+        No label at all, or an unknown mode.
+    """
+    classes.check_option("mode", mode, MODES)
+    labels = _as_labels(labels, len(classes.EXPRESSIONS_8))
+    sizes = np.unique(labels[labels >= 0], return_counts=True)[1].tolist()
+    if not sizes:
+        raise _nothing_to_balance(labels)
+    per_class = {"average": round(Fraction(sum(sizes), len(sizes))), "max": max(sizes), "min": min(sizes)}[mode]
+    return len(sizes) * per_class
+
+
+def _nothing_to_balance(labels):
+    return ValueError(f"no frame has a label, so there is nothing to balance. Received: {len(labels)} frames")
 
 
 def thin_dataset(dataset, every, label, group):

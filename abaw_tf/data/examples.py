@@ -64,12 +64,30 @@ class Labels:
             self.targets[output] = values if len(columns) > 1 else values[:, 0]
 
 
+def classes_of_examples(table, spans=None, target="last"):
+    """Class by which an example is drawn in balanced sampling: its frame's, or that of the last frame of its window; -1 for none.
+
+    Raises
+    ------
+    ValueError
+        The windows have a target per frame, hence no class of their own.
+    """
+    labels = table["expression"].to_numpy()
+    if spans is None:
+        return labels
+    if target != "last":
+        raise ValueError(
+            f"classes can be balanced for single frames and windows with `target='last'`. Received: target={target!r}"
+        )
+    return labels[spans[:, 1] - 1]
+
+
 class Order:
     """Which examples an epoch visits, and when."""
 
-    def __init__(self, n, training, seed, start_epoch, balance_labels=None):
+    def __init__(self, n, training, seed, start_epoch, balance_labels=None, epoch_length="average"):
         self.n, self.training, self.seed, self.start_epoch = n, training, int(seed), int(start_epoch)
-        self.labels = None if balance_labels is None else np.asarray(balance_labels)
+        self.labels, self.epoch_length = balance_labels, epoch_length
 
     def batches(self, batch_size):
         """Dataset of (epoch, examples (b,), draws (b,)), all int64.
@@ -89,7 +107,7 @@ class Order:
             return tf.data.Dataset.range(self.n).map(lambda example: shuffle(example, seed=seed, max_index=last))
 
         def draw(number):
-            return balanced_indices(self.labels, seed=(self.seed, int(number)))
+            return balanced_indices(self.labels, seed=(self.seed, int(number)), mode=self.epoch_length)
 
         return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(tf.numpy_function(draw, [epoch], tf.int64), (None,)))
 

@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from abaw_tf.data import augment as augmenting
-from abaw_tf.data.examples import Labels, Order, reader, window_spans
+from abaw_tf.data.balance import balanced_size
+from abaw_tf.data.examples import Labels, Order, classes_of_examples, reader, window_spans
 from abaw_tf.data.sources import ImageSource, TrackSource
 
 MISSING_IMAGE = ("skip", "black")
@@ -221,6 +222,7 @@ def batches(
     class_weights=None,
     class_balanced=False,
     augmentation=None,
+    epoch_length="average",
 ):
     """What `frames`, `image_windows` and `track_windows` are made of, for any mixture of inputs.
 
@@ -235,7 +237,9 @@ def batches(
     size : int, optional
         Frames per window.
     batch_size, outputs, target, training, seed, start_epoch, class_weights, class_balanced, augmentation
-        As in `frames` and `image_windows`; augmentation concerns images alone.
+        As in `frames` and `image_windows`; augmentation concerns images alone. Windows are balanced by their last frame's class.
+    epoch_length : {"average", "max", "min"}
+        Of balanced sampling, see :func:`abaw_tf.data.balance.balanced_indices`; :func:`examples_per_epoch` counts it.
 
     Returns
     -------
@@ -245,7 +249,8 @@ def batches(
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
     n = len(table) if spans is None else len(spans)
-    order = Order(n, training, seed, start_epoch, table["expression"] if class_balanced else None)
+    balanced = classes_of_examples(table, spans, target) if class_balanced else None
+    order = Order(n, training, seed, start_epoch, balanced, epoch_length)
     labels = Labels(table, outputs, class_weights)
     read, shapes, types = reader(sources, labels, spans, size, target)
     k, outputs = len(sources), list(labels.targets)
@@ -261,6 +266,13 @@ def batches(
         return inputs, dict(zip(outputs, flat[k:])), dict(zip(outputs, flat[k + len(outputs) :]))
 
     return order.batches(batch_size).map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+
+
+def examples_per_epoch(table, spans=None, target="frames", class_balanced=False, epoch_length="average"):
+    """Examples that an epoch of training visits; parameters as in `batches`."""
+    if class_balanced:
+        return balanced_size(classes_of_examples(table, spans, target), epoch_length)
+    return len(table) if spans is None else len(spans)
 
 
 def n_batches(n_examples, batch_size):

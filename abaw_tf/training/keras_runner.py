@@ -42,7 +42,7 @@ def fit(run, dataset, train_table, validation_table, stores, strategy, progress)
     if not recorder.done:
         model.fit(
             training.dataset(training=True, start_epoch=start_epoch),
-            steps_per_epoch=pipelines.n_batches(training.n_examples, recipe.batch_size),
+            steps_per_epoch=pipelines.n_batches(training.examples_per_epoch(), recipe.batch_size),
             validation_data=_Feed(recipe, validation_table, stores, unreadable).dataset(),
             initial_epoch=start_epoch,
             epochs=recipe.epochs,
@@ -62,7 +62,7 @@ def fit(run, dataset, train_table, validation_table, stores, strategy, progress)
         "seconds": round(recorder.seconds, 1),
         "parameters": int(best.count_params()),
         "weights_hash": weights_hash(best),
-        "training_examples": training.n_examples,
+        "training_examples": training.examples_per_epoch(),
         "training_frames": {name: int(n) for name, n in zip(recipe.classes, counts)},
         "class_weights": None if class_weights is None else [round(float(w), 4) for w in class_weights],
         "unreadable_images": list(unreadable.values()),
@@ -114,7 +114,14 @@ class _Feed:
             else TrackSource(stores[name], table, need.fill)
             for name, need in recipe.inputs().items()
         }
-        self.n_examples = len(table) if self.spans is None else len(self.spans)
+        self.target = "frames" if windows is None else windows.target
+
+    def examples_per_epoch(self):
+        """Examples in an epoch of training."""
+        balance = self.recipe.balance()
+        return pipelines.examples_per_epoch(
+            self.table, self.spans, self.target, balance.class_balanced, balance.epoch_length
+        )
 
     def dataset(self, training=False, start_epoch=0):
         recipe, windows, augmentation = self.recipe, self.recipe.windows(), self.recipe.augmentation()
@@ -125,13 +132,14 @@ class _Feed:
             recipe.outputs(),
             self.spans,
             None if windows is None else windows.size,
-            "frames" if windows is None else windows.target,
+            self.target,
             training=training,
             seed=recipe.seed,
             start_epoch=start_epoch,
             class_weights=self.class_weights,
             class_balanced=training and recipe.balance().class_balanced,
             augmentation=None if augmentation is None else vars(augmentation),
+            epoch_length=recipe.balance().epoch_length,
         )
 
 
@@ -142,9 +150,13 @@ def _open_stores(recipe, dataset, tables, stores, progress):
 
 
 def _usable(recipe, table):
-    """Frames that count: those with a crop where single crops are looked at, all of them otherwise."""
-    single_images = recipe.windows() is None and any(isinstance(need, Images) for need in recipe.inputs().values())
-    return pipelines.usable(table, "skip" if single_images else "black")
+    """Frames that count: those with a crop where single crops are looked at, otherwise all of them or as the windows say."""
+    windows = recipe.windows()
+    if windows is not None:
+        return pipelines.usable(table, windows.missing_image)
+    return pipelines.usable(
+        table, "skip" if any(isinstance(need, Images) for need in recipe.inputs().values()) else "black"
+    )
 
 
 def _labelled(recipe, table, split):

@@ -53,6 +53,8 @@ class Windows:
         The frames after a run's last whole window: ``"last"``, ``"short"`` or ``"drop"``, see `abaw_tf.data.windows.sliding_windows`.
     across_gaps : bool
         Whether windows span holes in the frame numbers.
+    missing_image : {"black", "skip"}
+        Whether frames without a crop are frames of a window (black, or filled in tracks), or do not count.
     """
 
     size: int
@@ -60,6 +62,7 @@ class Windows:
     target: str = "frames"
     tail: str = "last"
     across_gaps: bool = False
+    missing_image: str = "black"
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,15 @@ class Balance:
     log_weight_ratio : float, optional
         r of the class weights max(1, ln(r·N/n_i)); ``None`` for no weights.
     class_balanced : bool
-        Draw the classes in turn instead of every frame once; single frames only.
+        Draw the classes in turn instead of every frame once: single frames, or windows by the class of their last frame.
+    epoch_length : {"average", "max", "min"}
+        How often a class is then drawn in an epoch, see :func:`abaw_tf.data.balance.balanced_indices`.
     """
 
     every: dict[str, int] = field(default_factory=dict)
     log_weight_ratio: float | None = None
     class_balanced: bool = False
+    epoch_length: str = "average"
 
 
 @dataclass(frozen=True)

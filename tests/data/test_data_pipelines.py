@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from abaw_tf.data import pipelines
 from abaw_tf.data.half import widen
-from abaw_tf.data.sources import TrackSource
+from abaw_tf.data.sources import ImageSource, TrackSource
 from abaw_tf.features.store import FeatureStore
 
 SIZE = 8
@@ -102,6 +102,27 @@ def test_classes_take_turns_if_asked(table):
     _, targets, weights = collect(dataset, 4)
     np.testing.assert_array_equal(targets["expression"], np.tile([0, 1, 2], 4))
     assert weights["expression"].all()
+
+
+@pytest.mark.parametrize("epoch_length", ["average", "max", "min"])
+def test_windows_take_turns_by_the_class_of_their_last_frame(table, epoch_length):
+    kept = pipelines.usable(table, "skip")
+    spans = pipelines.window_spans(kept, 3, 1, "last", across_gaps=True)
+    options = {"class_balanced": True, "epoch_length": epoch_length}
+    n = pipelines.examples_per_epoch(kept, spans, "last", **options)
+    sources = {"image": ImageSource.of(kept, SIZE)}
+    dataset = pipelines.batches(sources, kept, n, spans=spans, size=3, target="last", training=True, **options)
+    first, second = (part[1]["expression"].numpy() for part in dataset.take(2))
+    sizes = kept["expression"][kept["expression"] >= 0].value_counts()
+    assert n == {"average": round(sizes.mean()), "max": sizes.max(), "min": sizes.min()}[epoch_length] * len(sizes)
+    np.testing.assert_array_equal(first, np.resize(sorted(sizes.index), n))
+    np.testing.assert_array_equal(second, first)  # an epoch begins with the first class
+
+
+def test_windows_with_a_target_per_frame_have_no_class_to_balance_by(table):
+    spans = pipelines.window_spans(table, 2, 2)
+    with pytest.raises(ValueError, match=r"target=.last.*Received: target=.frames."):
+        pipelines.examples_per_epoch(table, spans, "frames", class_balanced=True)
 
 
 def test_an_image_drawn_again_in_an_epoch_is_transformed_anew(table):
