@@ -64,7 +64,10 @@ class FusionSearch:
                     f"{task}: a held-out estimate needs labelled frames of at least two videos; the weights themselves are found, leave "
                     f"the estimate out (--no-held-out). Received: {one.found['videos']} video"
                 )
-            with _bar(progress, self.fusions[task], f"held-out estimate: {task}", n_folds + 1) as bar:
+            n_fits = min(n_folds, one.found["videos"]) + 1
+            with _bar(
+                progress, self.fusions[task], f"held-out estimate: {task}", len(self.weights.models), n_fits
+            ) as bar:
                 found[task] = held_out(
                     *self._data(task),
                     self.labels.videos,
@@ -175,7 +178,7 @@ def search_tables(
                 "optimum" if how == "optimum" else "search", concentration=concentration, seed=seed, **draws
             )
         values, target = task_arrays(aligned, truth, one)
-        with _bar(progress, fusion, f"search weights: {one}") as bar:
+        with _bar(progress, fusion, f"search weights: {one}", len(tables)) as bar:
             fusion.fit(values, target, progress=None if bar is None else bar.update)
         fusions[one] = fusion
         found[one] = _task_weights(fusion, one, how, values, target, tuple(tables), truth.videos)
@@ -247,14 +250,15 @@ def _labelled(fusion):
     return fusion
 
 
-def _bar(progress, fusion, what, n_fits=1):
+def _bar(progress, fusion, what, n_models, n_fits=1):
     if progress is None:
         return nullcontext()
     # Folds share the draws of a Dirichlet search, but not its refinement, and not what is calibrated for each.
     shared, fusion = hasattr(fusion, "fit_folds"), getattr(fusion, "fusion", fusion)
     if isinstance(fusion, DirichletFusion):
         draws = N_DRAWS[fusion.level] if fusion.n_draws is None else fusion.n_draws
-        total = draws * (1 if shared else n_fits) + n_fits * fusion.refine * max(100, draws // 10)
+        tried = n_models + 1 + draws  # single models and equal weights first
+        total = tried * (1 if shared else n_fits) + n_fits * fusion.refine * max(100, draws // 10)
     else:
         total = n_fits * (fusion.n_draws if fusion.method == "search" else 1)
     return progress(total=total, desc=what, unit="draw", leave=False)

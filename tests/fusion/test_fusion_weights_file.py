@@ -191,6 +191,35 @@ def test_a_search_covers_both_tasks_and_its_file_fuses_as_it_does(tables, tmp_pa
     pd.testing.assert_frame_equal(loaded.apply(tables), found.fused(), check_exact=True)
 
 
+class Bar:
+    """What tqdm would show."""
+
+    def __init__(self, total, **_):
+        self.total, self.n = total, 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def update(self, n):
+        self.n += n
+
+
+@pytest.mark.parametrize("calibrate", [False, True])
+def test_progress_ends_at_its_total(calibrate):
+    one = {"net": table(0), "svm": table(1)}
+    tables = {name: pd.concat([a, a.assign(trial="b")], ignore_index=True) for name, a in one.items()}
+    truth = truth_of(tables)
+    bars = []
+    progress = lambda **options: bars.append(Bar(**options)) or bars[-1]  # noqa: E731
+    options = {"task": "expression", "n_draws": 20, "refine": 1, "calibrate": calibrate, "progress": progress}
+    search_tables(tables, truth, **options).estimate(progress=progress)
+    assert [bar.n for bar in bars] == [bar.total for bar in bars]
+    assert len(bars) == 2
+
+
 def test_equal_weights_and_the_vote_are_scored_as_evaluate_scores_them(tables):
     from abaw_tf.evaluation import evaluate
 
