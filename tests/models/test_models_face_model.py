@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from model_contract import ModelContract, without_xla
+from model_contract import ModelContract
 
 from abaw_tf.backbones.vggface2 import build_vggface2_resnet50, preprocess
 from abaw_tf.models.face_model import build_face_model, copy_face_model, features_and_probabilities
