@@ -8,6 +8,7 @@ import pytest
 
 from abaw_tf import evaluation, predictions
 from abaw_tf.cli import run_tool
+from abaw_tf.fusion.weights_file import FusionWeights
 
 
 def blocks(project, language):
@@ -55,3 +56,12 @@ def test_the_shell_example(project, synthetic_root, workplace, monkeypatch):
         assert run_tool(lambda arguments=arguments: search_fusion.main(arguments)) == 0
     assert (workplace / "report" / "report.html").is_file()
     assert len(predictions.read(workplace / "fused.parquet")) == len(predictions.read(workplace / "cnn_test.parquet"))
+
+
+def test_the_weights_written_by_hand(project, workplace):
+    (text,) = blocks(project, "json")
+    (workplace / "w.json").write_text(text, encoding="utf-8")
+    tables = {name: predictions.read(f"{name}.parquet") for name in ("cnn", "svm")}
+    fused = FusionWeights.load(workplace / "w.json").apply(tables)
+    expected = 0.6 * tables["cnn"]["p_Fear"] + 0.4 * tables["svm"]["p_Fear"]
+    np.testing.assert_allclose(fused["p_Fear"], expected)
