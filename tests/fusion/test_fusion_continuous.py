@@ -206,6 +206,14 @@ class TestCCCFusion:
         with pytest.raises(ValueError, match=f"output 1.*Received: {labelled} labelled"):
             CCCFusion().fit(predictions, truth)
 
+    @pytest.mark.parametrize("seed", range(5))
+    def test_truth_that_varies_in_one_fold_only(self, seed):
+        rng = np.random.default_rng(seed)
+        predictions, truth = rng.normal(size=(3, 100, 1)), np.full((100, 1), 0.3)
+        truth[:20, 0] = rng.uniform(-1, 1, 20)
+        with pytest.raises(ValueError, match=r"output 0.*Received: 80 labelled frames, all with the same label"):
+            CCCFusion().fit_folds(predictions, truth, np.repeat(np.arange(5), 20), 5)
+
     @pytest.mark.parametrize(
         "options",
         [
