@@ -42,7 +42,7 @@ def test_a_run_on_faces_tells_everything(run, faces):
     assert (card["dataset"]["layout"], card["dataset"]["missing_images"]) == ("rafdb", 0)
     assert card["dataset"]["validation"]["frames"] == 21
     assert set(card["dataset"]["validation"]["labelled"].values()) == {3}
-    assert card["training_examples"] == 70
+    assert sum(card["training_frames"].values()) == 70
     assert pd.read_csv(run.history_path)["epoch"].tolist() == [0, 1]
     table = predictions.read(run.predictions_path)
     truth = faces.frame_table("validation").set_index("trial")["expression"]
@@ -77,7 +77,7 @@ def test_damaged_and_missing_images_are_left_out_and_counted(root, tmp_path):
     with pytest.warns(UserWarning, match="1 of 91"):
         faces = FaceImages(tmp_path / "rafdb")
     run = train(tiny(epochs=1), faces, tmp_path / "run", progress=False)
-    assert run.card["training_examples"] == 69
+    assert sum(run.card["training_frames"].values()) == 69
     assert run.card["dataset"]["missing_images"] == 1
     (message,) = run.card["unreadable_images"]
     assert "test_0001" in message
