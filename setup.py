@@ -41,7 +41,7 @@ EXTRAS = {
     "vggface": VGGFACE,
     "notebooks": NOTEBOOKS,
     "jax": ["jax>=0.4.30"],
-    "export": ["onnx>=1.16", "tf2onnx>=1.16"],
+    "export": ["onnx>=1.16", "tf2onnx>=1.16", "onnxruntime>=1.17"],
     "test": [
         "pytest>=8",
         "pytest-xdist>=3.5",

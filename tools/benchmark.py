@@ -81,9 +81,29 @@ def measure_pipeline(arguments):
     return benchmark_track_windows(arguments.trials, repeats=arguments.repeats)
 
 
+def add_stat_lstm(subparsers):
+    parser = subparsers.add_parser(
+        "stat_lstm", help="the network of Do et al. over consecutive frames, as chunks against blocks"
+    )
+    parser.add_argument("--sizes", nargs="+", default=["small", "medium"], choices=["small", "medium", "full"])
+    parser.add_argument("--preset", default="lstm_va", choices=["lstm_va", "lstm", "frames_va", "frames"])
+    parser.add_argument("--block", type=int, default=16, help="frames per block")
+    parser.add_argument("--blocks-per-step", type=int, default=8, help="a step has as many images in either wiring")
+    parser.add_argument("--repeats", type=int, default=3, help="turns; the best one counts")
+    parser.set_defaults(measure=measure_stat_lstm)
+
+
+def measure_stat_lstm(arguments):
+    from abaw_tf.benchmarks.stat_lstm import benchmark_stat_lstm
+
+    return benchmark_stat_lstm(
+        arguments.sizes, arguments.preset, arguments.block, arguments.blocks_per_step, arguments.repeats
+    )
+
+
 # One function per subcommand: it adds the parser and sets `measure`, which takes the arguments and returns a list of
 # abaw_tf.benchmarks.results.Result.
-SUBCOMMANDS = (add_features, add_fusion, add_pipeline, add_scoring, add_startup)
+SUBCOMMANDS = (add_features, add_fusion, add_pipeline, add_scoring, add_startup, add_stat_lstm)
 
 
 def main(argv=None) -> int:

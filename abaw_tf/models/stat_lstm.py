@@ -224,8 +224,8 @@ def rewire(model, wiring="chunk", n_frames=None, base=None):
     Examples
     --------
     >>> model = build_stat_lstm("frames_va", image_size=32, blocks=(1, 1, 1, 1), width=4)
-    >>> rewire(model, "chunk", n_frames=10).input_shape
-    {'frames': (None, 25, 32, 32, 3)}
+    >>> rewire(model, "chunk", n_frames=10).input["frames"].shape
+    (None, 25, 32, 32, 3)
     """
     check_option("wiring", wiring, WIRINGS)
     head, name = model.get_layer("head"), f"{model.name.removesuffix('_chunk').removesuffix('_tracks')}"

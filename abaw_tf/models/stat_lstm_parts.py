@@ -6,7 +6,6 @@ The *base* sees one image; the *head* sees what the base made of the frames of a
 import keras
 from keras import layers
 
-from abaw_tf import labels
 from abaw_tf.backbones.vggface2 import build_vggface2_resnet50
 from abaw_tf.models.layers import (
     BatchToFrames,
@@ -60,8 +59,8 @@ def load_base_weights(base, weights):
     base : keras.Model
         The sub-model ``base``.
     weights : str or Path
-        A name in :data:`abaw_tf.backbones.checkpoints.REGISTRY`, or a file. Classes are reordered where the registry knows their
-        order.
+        A name in :data:`abaw_tf.backbones.checkpoints.REGISTRY`, or a file. Of the files of Do et al., under whatever folder, the base
+        alone is taken, and its classes are brought into the official order; other files must hold them in that order.
 
     Raises
     ------
@@ -71,14 +70,15 @@ def load_base_weights(base, weights):
     from abaw_tf.backbones.checkpoints import REGISTRY, load_hdf5_weights, locate
 
     path = locate(weights)
+    if "emotiw" in [entry.classes for entry in REGISTRY.values() if entry.file == path.name]:
+        from abaw_tf.backbones.do2020_weights import load_do2020_weights
+
+        load_do2020_weights(base, path, part="base")
+        return
     report = load_hdf5_weights(base, path, skip_mismatch=True)
     unfit = [name for name in report.missing + report.mismatched if name not in ("features", "predictions")]
     if unfit:
         raise ValueError(f"{path}: not the weights of this ResNet-50. Received: no fitting weights for {unfit[:5]}")
-    order = getattr(REGISTRY.get(str(weights)), "classes", None)
-    if order is not None and "predictions" in report.loaded:
-        (kernel,) = base.get_layer("predictions").weights
-        kernel.assign(labels.map_probabilities(keras.ops.convert_to_numpy(kernel), order))
 
 
 def build_image_head(features, outputs, units, dropout):

@@ -1,9 +1,21 @@
 """What every published Keras model must be able to do; a test class per model inherits from `ModelContract`."""
 
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
+
+def needs(extra, *packages):
+    """Skip a test where packages of an extra are not installed."""
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f'not installed: {", ".join(missing)}; pip install -e ".[{extra}]"')
 
 
 def without_xla(model):
@@ -75,3 +87,52 @@ class ModelContract:
             if np.array_equal(keras.ops.convert_to_numpy(v), old) and "bias" not in v.path
         ]
         assert not frozen
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("how", [pytest.param("jax", marks=needs("jax", "jax")), "mirrored"])
+    def test_other_backends_and_replicas_agree_and_train(self, model, how, tmp_path):
+        """Under JAX, and under a MirroredStrategy over two logical processors."""
+        inputs = self.inputs(4)
+        model.save(tmp_path / "model.keras")
+        np.savez(tmp_path / "in.npz", **inputs)
+        files = [str(tmp_path / file) for file in ("model.keras", "in.npz", "out.npz")]
+        backend = "jax" if how == "jax" else "tensorflow"
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("contract_reference.py")), how, *files],
+            env={**os.environ, "KERAS_BACKEND": backend},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        found = np.load(tmp_path / "out.npz")
+        for name, values in model.predict(inputs, verbose=0).items():
+            np.testing.assert_allclose(found[name], values, atol=1e-4)
+        assert np.isfinite(found["losses"]).all()
+        assert found["changed"] > 0.5
+
+    @pytest.mark.slow
+    def test_the_exported_saved_model_agrees(self, model, tmp_path):
+        model.export(tmp_path / "exported", verbose=False)
+        exported = tf.saved_model.load(str(tmp_path / "exported"))
+        self.assert_exported(model, lambda x: {name: y.numpy() for name, y in exported.serve(x).items()})
+
+    @pytest.mark.slow
+    @needs("export", "onnx", "tf2onnx", "onnxruntime")
+    def test_the_exported_onnx_file_agrees(self, model, tmp_path):
+        import onnxruntime
+
+        model.predict(self.inputs(1), verbose=0)  # Keras exports to ONNX only what was called before
+        model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
+        session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        self.assert_exported(model, lambda x: dict(zip(names, session.run(None, x))))
+
+    def assert_exported(self, model, run):
+        """The same outputs by name, for several sizes of batch."""
+        for n in (1, 3):
+            inputs = {name: x.astype("float32") for name, x in self.inputs(n).items()}
+            expected, found = model(inputs, training=False), run(inputs)
+            assert set(found) == set(self.outputs)
+            for name, values in expected.items():
+                np.testing.assert_allclose(found[name], np.asarray(values), atol=1e-4)

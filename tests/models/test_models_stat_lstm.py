@@ -1,12 +1,16 @@
 """The STAT/LSTM network of Do et al.: sizes, wirings, losses, contract."""
 
+import h5py
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_contract import without_xla
+from model_contract import ModelContract, without_xla
 
+from abaw_tf.backbones.checkpoints import REGISTRY
+from abaw_tf.backbones.vggface2 import build_vggface2_resnet50
 from abaw_tf.data.windows import causal_blocks
+from abaw_tf.labels import EXPRESSIONS_7
 from abaw_tf.metrics import ccc
 from abaw_tf.models.stat_lstm import (
     PRESETS,
@@ -41,10 +45,10 @@ def test_the_published_sizes(preset, changes, parameters, fused):
     assert isinstance(model.get_layer("base"), keras.Model)
 
 
+BASE = {"blocks": (1, 1, 1, 1), "width": 4}
 SMALL = {
+    **BASE,
     "image_size": 32,
-    "blocks": (1, 1, 1, 1),
-    "width": 4,
     "expression_units": (16,),
     "regression_units": (16, 8),
     "lstm_units": 8,
@@ -316,3 +320,94 @@ def test_a_chunk_must_hold_a_block():
     chunk = rewire(build_stat_lstm("frames", **SMALL, block=5), "chunk")
     with pytest.raises(ValueError, match="as many frames as a block, 5"):
         chunk({"frames": images(4)[None]})
+
+
+class TestBlockContract(ModelContract):
+    outputs = {"expression": (7,), "arousal": (1,), "valence": (1,), "va_vector": (5,)}  # noqa: RUF012
+
+    def build(self):
+        return build_stat_lstm("lstm_va", block=3, **SMALL)
+
+    def inputs(self, n):
+        return {"frames": images(n * 3).reshape(n, 3, 32, 32, 3).astype("uint8")}
+
+
+@pytest.mark.slow
+class TestFramesContract(TestBlockContract):
+    def build(self):
+        return build_stat_lstm("frames_va", block=3, stat="v1", batch_norm="batch", **SMALL)
+
+
+@pytest.mark.slow
+class TestImageContract(TestBlockContract):
+    def build(self):
+        return build_stat_lstm("image_va", **SMALL)
+
+    def inputs(self, n):
+        return {"image": images(n).astype("uint8")}
+
+
+class TestChunkContract(ModelContract):
+    outputs = {"expression": (2, 7), "arousal": (2, 1), "valence": (2, 1), "va_vector": (2, 5)}  # noqa: RUF012
+
+    def build(self):
+        return rewire(build_stat_lstm("frames_va", block=3, **SMALL), "chunk", n_frames=2)
+
+    def inputs(self, n):
+        return {"frames": images(n * 4).reshape(n, 4, 32, 32, 3).astype("uint8")}
+
+
+@pytest.mark.slow
+class TestTracksContract(TestChunkContract):
+    def build(self):
+        return rewire(build_stat_lstm("lstm_va", block=3, **SMALL), "tracks", n_frames=2)
+
+    def inputs(self, n):
+        rng = np.random.default_rng(0)
+        probabilities = rng.dirichlet(np.ones(7), (n, 4)).astype("float32")
+        return {"probabilities": probabilities, "features": rng.normal(size=(n, 2, 128)).astype("float32")}
+
+
+def write_hdf5(path, network, rng):
+    """Random weights for the layers of a network, in the layout of Keras 2; returned by their paths."""
+    written = {}
+    with h5py.File(path, "w") as file:
+        layers = [layer for layer in network.layers if layer.weights]
+        file.attrs["layer_names"] = [layer.name for layer in layers]
+        for layer in layers:
+            names = [f"{layer.name}/{v.name}:0" for v in layer.weights]
+            file.create_group(layer.name).attrs["weight_names"] = names
+            for name, variable in zip(names, layer.weights):
+                written[name] = rng.uniform(0.5, 1, tuple(variable.shape)).astype("float32")
+                file[layer.name][name] = written[name]
+    return written
+
+
+@pytest.mark.parametrize("file", ["mine.h5", REGISTRY["vggface2_resnet50_rafdb"].file])
+def test_the_base_starts_from_a_file(file, tmp_path):
+    face_network = build_vggface2_resnet50("weidi_xie", include_top=True, input_shape=(32, 32, 3), **BASE)
+    written = write_hdf5(tmp_path / file, face_network, np.random.default_rng(0))
+    base = build_stat_lstm("frames", **SMALL, weights=tmp_path / file).get_layer("base")
+    np.testing.assert_array_equal(np.asarray(base.get_layer("features").bias), written["features/bias:0"])
+    found, kernel = np.asarray(base.get_layer("predictions").kernel), written["predictions/kernel:0"]
+    emotiw = ["Anger", "Disgust", "Fear", "Happiness", "Neutral", "Sadness", "Surprise"]  # the authors' order
+    columns = range(7) if file == "mine.h5" else [emotiw.index(name) for name in EXPRESSIONS_7]
+    np.testing.assert_array_equal(found, kernel[:, columns])
+
+
+def test_only_the_last_layers_of_the_base_may_be_new(tmp_path):
+    caffe = build_vggface2_resnet50("keras_vggface", input_shape=(32, 32, 3), **BASE)
+    written = write_hdf5(tmp_path / "caffe.h5", caffe, np.random.default_rng(0))
+    base = build_stat_lstm("frames", **SMALL, weights=tmp_path / "caffe.h5").get_layer("base")
+    found = np.asarray(base.get_layer("conv5_1_3x3").kernel)
+    np.testing.assert_array_equal(found, written["conv5_1_3x3/kernel:0"])
+    with pytest.raises(ValueError, match=r"not the weights of this ResNet-50.*conv2_2"):
+        build_stat_lstm("frames", **{**SMALL, "blocks": (2, 1, 1, 1)}, weights=tmp_path / "caffe.h5")
+
+
+def test_saving_keeps_what_is_trained(tmp_path):
+    model = build_stat_lstm("frames_va", **SMALL)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert [v.path for v in loaded.trainable_variables] == [v.path for v in model.trainable_variables]
+    assert len(loaded.non_trainable_variables) == len(model.non_trainable_variables) > 0
