@@ -26,5 +26,5 @@ def run_tool(main) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; what was finished is kept", file=sys.stderr)
+        print("interrupted; files that were finished are kept", file=sys.stderr)
         return 130

@@ -149,13 +149,17 @@ def main(argv=None) -> int:
     # Written before the estimate, which takes longer: what was found is not lost.
     found.weights.save(args.out)
     print(f"wrote {args.out}", flush=True)
-    if not args.no_held_out:
-        found = found.estimate(args.folds, args.bootstrap, args.seed, progress=tqdm)
-        found.weights.save(args.out)
-    print(found.format())
     if args.fused:
         for path in command.write_fused(found.fused(), args.fused):
             print(f"wrote {path}")
+    if not args.no_held_out:
+        try:
+            found = found.estimate(args.folds, args.bootstrap, args.seed, progress=tqdm)
+        except ValueError:
+            print(found.format(), flush=True)
+            raise
+        found.weights.save(args.out)
+    print(found.format())
     if args.report:
         print(f"wrote {command.write_report(args.report, found)}")
     return 0

@@ -143,7 +143,13 @@ class CCCFusion(BaseEstimator):
         """
         self._check()
         moments = Moments.of(predictions, truth, fold_codes, n_folds)
-        return [clone(self).fit_moments(moments.without(fold), progress) for fold in range(n_folds)]
+        return [self._fit_without(moments, fold, progress) for fold in range(n_folds)]
+
+    def _fit_without(self, moments, fold, progress):
+        try:
+            return clone(self).fit_moments(moments.without(fold), progress)
+        except ValueError as error:
+            raise ValueError(f"outside fold {fold}: {error}") from error
 
     def predict(self, predictions, clip=True) -> np.ndarray:
         """Fused predictions.

@@ -46,10 +46,10 @@ class HeldOut:
         For each fold, the best single model on the others.
     verdicts : dict of str
         By fusion: one sentence.
-    recommended : str
+    recommended : str or None
         The fusion with the highest held-out score of those that clearly beat both the best single model and equal weights (or equal
         weights only as good as the best single model); without one, equal weights if they clearly beat the best single model, or a
-        fusion that does, else that model.
+        fusion that does, else that model. None without intervals.
     verdict : str
         The sentence about the only fusion; of several, one line for each and one about which to use.
     bootstrap, seed : int
@@ -68,7 +68,7 @@ class HeldOut:
     fold_weights: dict
     chosen: tuple
     verdicts: dict
-    recommended: str
+    recommended: str | None
     verdict: str
     bootstrap: int
     seed: int
@@ -128,8 +128,10 @@ class HeldOut:
         )
 
 
-def advice(label, gains, best) -> str:
+def advice(label, gains, best) -> str | None:
     """Name of what to use, of a fusion, equal weights and the model `best`: the simplest unless another is clearly better.
+
+    None where there are no intervals to tell what is clear.
 
     Parameters
     ----------
@@ -139,6 +141,8 @@ def advice(label, gains, best) -> str:
         Gain, low and high of a row over another.
     best : str
     """
+    if np.isnan(gains[label, BEST][1]):
+        return None
     equal = EQUAL if gains[EQUAL, BEST][1] > 0 else best
     if not gains[label, BEST][1] > 0:
         return equal
@@ -193,7 +197,7 @@ def _against_equal(gain, use) -> str:
 def conclusion(labels, table, gains, use) -> str:
     """Which of several fusions to use; says so where the search set and the held-out estimate rank them differently."""
     rows = table.loc[list(labels)]
-    text = f"use {use}"
+    text = "which to use was not examined" if use is None else f"use {use}"
     if rows[["search_score", "held_out_score"]].isna().any(axis=None):
         return text
     first, better = rows["search_score"].idxmax(), rows["held_out_score"].idxmax()

@@ -88,6 +88,12 @@ def fuse_aligned(
         for task in aligned.tasks
         if task not in by_task
     ]
+    if (
+        len(by_task) > 1
+        and weights is not None
+        and not set(by_task) & set(weights if isinstance(weights, Mapping) else ())
+    ):
+        notes.append(f"{' and '.join(by_task)} are fused with the same weights; task=... fuses one of them")
     if "expression" in by_task:
         values = aligned.probabilities if temperatures is None else tempered(aligned.probabilities, temperatures)
         decided, columns["probabilities"] = fuse_probabilities(values, by_task["expression"], pool, method)

@@ -51,6 +51,15 @@ def test_weights_per_class_and_per_output(pair):
     np.testing.assert_array_equal(only["expression"], fused["expression"])
 
 
+def test_one_set_of_weights_for_both_tasks_is_noted(pair):
+    told = "expression and valence_arousal are fused with the same weights; task=... fuses one of them"
+    assert told in fuse_tables(pair, [0.9, 0.1]).attrs["notes"]
+    assert told in fuse_tables(pair, {"A": 0.9, "B": 0.1}).attrs["notes"]
+    for weights in (None, {"expression": [0.9, 0.1], "valence_arousal": [0.9, 0.1]}):
+        assert told not in fuse_tables(pair, weights).attrs["notes"]
+    assert told not in fuse_tables(pair, [0.9, 0.1], task="expression").attrs["notes"]
+
+
 def test_weights_by_name_hold_in_any_order(pair):
     plain = fuse_tables(pair, [0.8, 0.2])
     named = fuse_tables({"B": pair["B"], "A": pair["A"]}, {"A": 0.8, "B": 0.2})

@@ -211,6 +211,7 @@ def test_one_video_has_no_estimate_but_weights(files, tool):
     table[table["trial"] == "val0"].to_csv(files / "val.csv", index=False)
     status, out, error = tool(*search(files))
     assert (status, "wrote" in out) == (2, True)
+    assert "equal weights" in out
     assert "at least two videos" in error
     assert json.loads((files / "w.json").read_text())["expression"]["found"]["videos"] == 1
 
