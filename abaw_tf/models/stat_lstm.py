@@ -117,7 +117,8 @@ def build_stat_lstm(
     lstm_units, lstm_layers : int
         Units per direction; bidirectional layers, one or two (paper).
     recurrent_activation : {"sigmoid", "hard_sigmoid_keras2"}
-        Activation of the gates: that of Keras from 2.3 on, or of the versions before. The published weights do not say.
+        Activation of the gates: that of Keras from 2.3 on, or of the versions before. Reading published weights
+        tells which one they need.
     batch_norm : {"fixed", "batch"}
         Normalise by the stored statistics in training, too (our choice: without it, outputs depend on which frames share a batch, and the
         wirings differ), or by those of the batch, as Keras 2 does in trainable layers.
@@ -125,7 +126,8 @@ def build_stat_lstm(
         See :func:`set_trainable`.
     weights : str, Path or None
         Weights of the base: a name in :data:`abaw_tf.backbones.checkpoints.REGISTRY`, a file, or None for random ones. The dense layers
-        ``features`` and ``predictions`` stay random where the file lacks them.
+        ``features`` and ``predictions`` stay random where the file lacks them. A name ``"do2020_…"`` fills the whole network; files
+        under other names are read by :func:`abaw_tf.backbones.do2020_weights.load_do2020_weights`.
     blocks, width
         Size of the base, see :func:`abaw_tf.backbones.vggface2.build_vggface2_resnet50`.
     name : str, optional
@@ -170,7 +172,9 @@ def build_stat_lstm(
 
     # The functional graph
     outputs = {"expression": n_classes, **(parts.REGRESSIONS if derivation.valence_arousal else {})}
-    base = parts.build_base(n_classes, image_size, blocks, width, derivation.frames, batch_norm, weights)
+    published = str(weights).startswith("do2020_")
+    base_weights = None if published else weights
+    base = parts.build_base(n_classes, image_size, blocks, width, derivation.frames, batch_norm, base_weights)
     features = base.output["features"].shape[-1]
     if derivation.frames:
         head = parts.build_block_head(
@@ -189,8 +193,13 @@ def build_stat_lstm(
     else:
         head = parts.build_image_head(features, outputs, units, dropout)
 
-    # What is trained
+    # The weights, and what is trained
     model = join(base, head, name or preset)
+    if published:
+        from abaw_tf.backbones.checkpoints import locate
+        from abaw_tf.backbones.do2020_weights import load_do2020_weights
+
+        load_do2020_weights(model, locate(weights))
     set_trainable(model, trainable_from)
     return model
 

@@ -548,3 +548,14 @@ def test_registered(name):
     assert entry.architecture.startswith(f'build_stat_lstm("{network}"')
     word = {"lstm_va": "va_frames_lstm", "frames_va": "va_frames", "image_va": "va_image"}[network]
     assert re.fullmatch(rf"t\d+_affwild2_expr_{word}_weights_\d{{12}}_epoch-\d+_loss-.*\.h5", entry.file)
+
+
+def test_built_by_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("ABAW_TF_WEIGHTS", str(tmp_path))
+    content, model = Content("frames_va"), build("frames_va")
+    load_do2020_weights(model, content.write(tmp_path / REGISTRY["do2020_frames_va"].file))
+    named = build("frames_va", weights="do2020_frames_va")
+    for a, b in zip(values_of(model), values_of(named)):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match=r'build the network of the file: build_stat_lstm\(preset="frames_va"\)'):
+        build("lstm_va", weights="do2020_frames_va")

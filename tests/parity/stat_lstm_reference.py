@@ -176,14 +176,15 @@ def write_reference(out, options):
     ]
     frames = np.stack(frames).round().astype("float32")
     preprocessed = frames[..., ::-1] - np.float32(MEANS_BGR)
-    arrays = {"frames": frames, "features": features.predict_on_batch(preprocessed)}
+    arrays = {"frames": frames, "features": features(preprocessed, training=False).numpy()}
     network = options["network"]
     if network in ("base", "image_va"):
-        outputs = model.predict_on_batch(preprocessed)
+        outputs = model(preprocessed, training=False)
     else:
-        outputs = model.predict_on_batch([preprocessed[-1:], preprocessed[None]])
+        outputs = model([preprocessed[-1:], preprocessed[None]], training=False)
     names = ("expression", "arousal", "valence", "va_vector")
     arrays |= dict(zip(names, outputs)) if network != "base" else {"probabilities": outputs}
+    arrays = {name: np.asarray(values) for name, values in arrays.items()}
     np.savez(out / "reference.npz", parameters=np.array(model.count_params()), **arrays)
 
 
