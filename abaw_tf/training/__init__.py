@@ -4,11 +4,12 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["calibration", "callbacks", "needs", "recipe", "registry", "run", "runner"],
+    submodules=["calibration", "callbacks", "datasets", "needs", "recipe", "registry", "run", "runner"],
     submod_attrs={
         "recipe": ["EstimatorRecipe", "KerasRecipe", "Recipe", "RecipeError"],
         "registry": ["RECIPES", "ordered_recipes"],
         "run": ["Run", "RunError"],
-        "runner": ["open_dataset", "predict", "train"],
+        "datasets": ["open_dataset"],
+        "runner": ["predict", "train"],
     },
 )

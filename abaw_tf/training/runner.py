@@ -9,32 +9,22 @@ import numpy as np
 import pandas as pd
 
 from abaw_tf import metrics, predictions
-from abaw_tf.data.affwild2 import AffWild2
 from abaw_tf.data.face_datasets import FaceImages
-from abaw_tf.data.folds import video_of
 from abaw_tf.evaluation import evaluate
-from abaw_tf.training.needs import Images
+from abaw_tf.training.datasets import (
+    fits,
+    frame_table,
+    frame_times,
+    is_synthetic,
+    sees_single_images,
+    split_tables,
+    summary_of,
+)
 from abaw_tf.training.recipe import KerasRecipe
 from abaw_tf.training.run import Run, RunError, environment
 
 LABELS = ["trial", "frame", "expression", "valence", "arousal"]
 SYNTHETIC_NOTE = "synthetic data: rendered by abaw_tf, says nothing about accuracy on people"
-
-
-def open_dataset(recipe, root):
-    """Open the kind of dataset that a recipe is trained on.
-
-    Parameters
-    ----------
-    recipe : Recipe
-    root : path-like
-        Folder of the dataset.
-
-    Returns
-    -------
-    AffWild2 or FaceImages
-    """
-    return FaceImages(root) if recipe.dataset == "faces" else AffWild2(root, recipe.edition)
 
 
 def train(
@@ -80,7 +70,7 @@ def train(
     if (recipe.dataset == "faces") != isinstance(dataset, FaceImages):
         wanted = "face images: FaceImages(root)" if recipe.dataset == "faces" else "Aff-Wild2: AffWild2(root, edition)"
         raise RunError(f"the recipe {recipe.name} is trained on {wanted}. Received: {dataset!r}")
-    if not _fits(recipe, dataset):
+    if not fits(recipe, dataset):
         raise RunError(
             f'the recipe is for edition "{recipe.edition}" and the dataset was opened as "{dataset.edition.name}"; open it with '
             f'AffWild2(root, edition="{recipe.edition}"), or set the recipe\'s `edition`'
@@ -90,14 +80,14 @@ def train(
         if progress:
             print(f"{run.folder}: finished already, nothing to do")
         return run
-    tables = _split(recipe, dataset, folds, fold)
+    tables = split_tables(recipe, dataset, folds, fold)
     run.update_card(
         status="training",
         recipe=recipe.name,
         preset=recipe.preset,
         **environment(),
         resumed=run.card.get("resumed", -1) + 1,
-        dataset=_summary(recipe, dataset, tables, None if folds is None else fold),
+        dataset=summary_of(recipe, dataset, tables, None if folds is None else fold),
     )
     if isinstance(recipe, KerasRecipe):
         from abaw_tf.training import keras_runner
@@ -148,14 +138,14 @@ def predict(run, dataset, split="validation", stores=None, progress=True) -> pd.
         No such split, no face crops at all, …
     """
     run = run if isinstance(run, Run) else Run(run)
-    if isinstance(dataset, FaceImages) and not _sees_single_images(run.recipe):
+    if isinstance(dataset, FaceImages) and not sees_single_images(run.recipe):
         raise RunError(f"{run.folder}: {run.recipe.name} needs the frames of videos. Received: {dataset!r}")
-    if not _fits(run.recipe, dataset):
+    if not fits(run.recipe, dataset):
         raise RunError(
             f'{run.folder}: trained for edition "{run.recipe.edition}"; open the dataset with that edition. '
             f'Received: "{dataset.edition.name}"'
         )
-    table = _table(run.recipe, dataset, split)
+    table = frame_table(run.recipe, dataset, split)
     return _predict(run, dataset, table, stores, progress)
 
 
@@ -171,7 +161,7 @@ def _predict(run, dataset, table, stores, progress):
     for name in ("valence", "arousal"):
         if name in outputs:
             outputs[name] = np.clip(outputs[name].reshape(len(rows)), -1.0, 1.0)
-    if _is_synthetic(dataset):
+    if is_synthetic(dataset):
         notes = [SYNTHETIC_NOTE, *notes]
     result = predictions.make_table(
         rows["trial"].to_numpy(dtype=object),
@@ -187,7 +177,7 @@ def _predict(run, dataset, table, stores, progress):
     if isinstance(dataset, FaceImages):
         return result
     lengths = table.groupby("trial")["frame"].size().to_dict()
-    return predictions.fill_missing(result, lengths, _times(dataset, lengths), empty="neutral")
+    return predictions.fill_missing(result, lengths, frame_times(dataset, lengths), empty="neutral")
 
 
 def _scores(table, labels, dataset):
@@ -210,17 +200,6 @@ def _normalised(probabilities):
     return probabilities / probabilities.sum(axis=1, keepdims=True)
 
 
-def _times(dataset, lengths):
-    """Times of every frame, NaN for trials without a video (the reader knows no frame rate for them)."""
-    times = {}
-    for trial, length in lengths.items():
-        try:
-            times[trial] = dataset.times(trial)
-        except FileNotFoundError:
-            times[trial] = np.full(length, np.nan)
-    return times
-
-
 def _open_or_create(recipe, folder, resume):
     if not (folder / "recipe.yaml").is_file():
         return Run.create(folder, recipe)
@@ -237,76 +216,3 @@ def _open_or_create(recipe, folder, resume):
         for leftover in folder.glob(".*.part*"):
             leftover.unlink()
     return run
-
-
-def _split(recipe, dataset, folds, fold):
-    """Frame tables for training and validation."""
-    tables = [_table(recipe, dataset, split) for split in ("train", "validation")]
-    if folds is None:
-        return tables
-    known = sorted(folds["fold"].unique())
-    if fold not in known:
-        raise RunError(f"there is no fold {fold}. Received: folds {known}")
-    together = pd.concat(tables, ignore_index=True).sort_values(["trial", "frame"], kind="stable")
-    of_trial = folds.set_index("trial")["fold"]
-    numbers = together["trial"].map(of_trial)
-    if numbers.isna().all():
-        raise RunError(
-            "no trial of the dataset is in the folds; make them with data.folds.make_folds(dataset.trials())"
-        )
-    return [together[(numbers != fold) & numbers.notna()], together[numbers == fold]]
-
-
-def _table(recipe, dataset, split):
-    if isinstance(dataset, FaceImages):
-        return dataset.frame_table(split)
-    return dataset.frame_table(split, _task(recipe), _kind(recipe))
-
-
-def _fits(recipe, dataset):
-    """Whether the dataset has the recipe's expressions; those of face images are mapped to any edition's."""
-    return isinstance(dataset, FaceImages) or recipe.edition == dataset.edition.name
-
-
-def _sees_single_images(recipe):
-    if not isinstance(recipe, KerasRecipe) or recipe.windows() is not None:
-        return False
-    return all(isinstance(need, Images) for need in recipe.inputs().values())
-
-
-def _task(recipe):
-    """The challenge task whose split counts; None where a recipe predicts both."""
-    outputs = set(recipe.outputs()) if isinstance(recipe, KerasRecipe) else {"expression"}
-    if outputs == {"expression"}:
-        return "expression"
-    return None if "expression" in outputs else "valence_arousal"
-
-
-def _kind(recipe):
-    if isinstance(recipe, KerasRecipe):
-        for need in recipe.inputs().values():
-            if isinstance(need, Images):
-                return need.kind
-    return "cropped_aligned"
-
-
-def _is_synthetic(dataset):
-    return (Path(dataset.root) / "synthetic.json").is_file()
-
-
-def _summary(recipe, dataset, tables, fold):
-    summary = {"root": str(dataset.root), "edition": recipe.edition, "synthetic": _is_synthetic(dataset)}
-    faces = isinstance(dataset, FaceImages)
-    if faces:
-        summary |= {"layout": dataset.layout, "missing_images": len(dataset.missing), "left_out": dataset.left_out}
-    if fold is not None:
-        summary["fold"] = fold
-    for split, table in zip(("train", "validation"), tables):
-        known = table["expression"].to_numpy()
-        counts = np.bincount(known[known >= 0], minlength=len(recipe.classes))
-        found = {"frames": len(table), "frames_with_crop": int(table["path"].notna().sum())}
-        if not faces:
-            names = table["trial"].unique()
-            found = {"videos": len({video_of(name) for name in names}), "trials": len(names), **found}
-        summary[split] = {**found, "labelled": {name: int(n) for name, n in zip(recipe.classes, counts)}}
-    return summary
