@@ -11,8 +11,21 @@ from abaw_tf.benchmarks.results import Result
 
 BAR = 10.0
 SIZES = {
-    "small": {"image_size": 64, "blocks": (1, 1, 1, 1), "width": 16, "lstm_units": 64},
-    "medium": {"image_size": 112, "blocks": (3, 4, 6, 3), "width": 32, "lstm_units": 256},
+    "small": {
+        "image_size": 64,
+        "blocks": (1, 1, 1, 1),
+        "width": 16,
+        "lstm_units": 64,
+        "expression_units": (128,),
+        "regression_units": (128, 128),
+    },
+    "medium": {
+        "image_size": 112,
+        "width": 32,
+        "lstm_units": 256,
+        "expression_units": (512,),
+        "regression_units": (512, 512),
+    },
     "full": {},
 }
 WIRINGS = ("block", "chunk")
