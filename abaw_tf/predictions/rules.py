@@ -65,7 +65,7 @@ def check(table, source, first_line) -> None:
         total = values.sum(axis=1)
         fail_if(
             np.abs(total - 1) > SUM_TOLERANCE,
-            f"probabilities must sum to one (within {SUM_TOLERANCE}); divide each row by its sum",
+            f"probabilities must sum to one (within {SUM_TOLERANCE}; in files, within {RENORMALISED}); divide each row by its sum",
             *names,
         )
     if "expression" in table:
