@@ -16,6 +16,7 @@ import yaml
 
 from abaw_tf.training.fields import RecipeError, coerce, plain, unknown
 from abaw_tf.training.needs import Augmentation, Balance, Images, Track, Windows
+from abaw_tf.training.registry import RECIPES
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 
@@ -89,8 +90,6 @@ class Recipe:
         >>> Recipe.from_preset("frame_cnn", "small", epochs=2).epochs
         2
         """
-        from abaw_tf.training.registry import RECIPES
-
         cls = RECIPES[name]
         if preset not in cls.presets:
             raise RecipeError(f"{unknown('preset', preset, cls.presets)} of recipe `{name}`")
@@ -120,8 +119,6 @@ class Recipe:
         RecipeError
             No valid YAML, unknown recipe, preset or field, or a value that does not fit; names the file and the line.
         """
-        from abaw_tf.training.registry import RECIPES
-
         path = Path(path)
         text = path.read_text(encoding="utf-8")
         try:

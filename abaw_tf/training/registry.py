@@ -8,7 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from abaw_tf.training.fields import RecipeError, unknown
-from abaw_tf.training.recipe import Recipe
 
 
 @lru_cache
@@ -42,13 +41,14 @@ class _Recipes(Mapping):
     def __contains__(self, name) -> bool:
         return name in self._names()
 
-    def __getitem__(self, name: str) -> type[Recipe]:
+    def __getitem__(self, name: str) -> type:
         if name not in self._modules():
             raise RecipeError(unknown("recipe", name, self))
         module = importlib.import_module(f"abaw_tf.models.{name}")
-        found = [c for c in vars(module).values() if isinstance(c, type) and issubclass(c, Recipe)]
-        for cls in found:
-            if getattr(cls, "name", None) == name and cls.__module__ == module.__name__:
+        # Recognised by what they offer: recipe.py looks recipes up here, so this file does not import it.
+        for cls in vars(module).values():
+            is_recipe = isinstance(cls, type) and hasattr(cls, "presets") and hasattr(cls, "from_preset")
+            if is_recipe and getattr(cls, "name", None) == name and cls.__module__ == module.__name__:
                 return cls
         raise RecipeError(f"abaw_tf/models/{name}.py must define one Recipe subclass with `name = {name!r}`")
 
@@ -56,7 +56,7 @@ class _Recipes(Mapping):
 RECIPES = _Recipes()
 
 
-def ordered_recipes(names=None, preset="paper", folder="runs", **changes) -> list[Recipe]:
+def ordered_recipes(names=None, preset="paper", folder="runs", **changes) -> list:
     """Recipes in an order in which each finds the runs that it builds on, in ``<folder>/<name>``.
 
     Parameters
@@ -87,7 +87,7 @@ def ordered_recipes(names=None, preset="paper", folder="runs", **changes) -> lis
             for other in cls.runs.values():
                 add(other)
             found = {field: str(Path(folder) / other) for field, other in cls.runs.items()}
-            ordered[name] = Recipe.from_preset(name, preset, **found, **changes)
+            ordered[name] = cls.from_preset(name, preset, **found, **changes)
 
     for name in [name for name in RECIPES if RECIPES[name].dataset == "affwild2"] if names is None else names:
         add(name)
