@@ -114,6 +114,16 @@ def pooled(probabilities: np.ndarray, pool: str) -> np.ndarray:
     return np.log(logarithms, out=logarithms)
 
 
+def tempered(probabilities: np.ndarray, temperatures) -> np.ndarray:
+    """Softmax of the logarithms of each model's probabilities (models, frames, classes) divided by its temperature; float64."""
+    scaled = pooled(probabilities, "logit")
+    scaled /= np.asarray(temperatures, np.float64)[:, None, None]
+    scaled -= scaled.max(axis=2, keepdims=True)
+    np.exp(scaled, out=scaled)
+    scaled /= scaled.sum(axis=2, keepdims=True)
+    return scaled
+
+
 def checked_probabilities(probabilities, used=None) -> np.ndarray:
     """Probabilities of shape (models, frames, classes), float32 or float64, finite and not negative on the `used` frames.
 

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from abaw_tf import labels
-from abaw_tf.fusion.averaging import checked_probabilities, pooled
+from abaw_tf.fusion.averaging import checked_probabilities, pooled, tempered
 
 BOUNDS = (1 / 50, 50.0)
 """Lowest and highest temperature: a model that is never wrong would get 0, one that knows nothing infinity."""
@@ -94,12 +94,7 @@ class TemperatureScaling(BaseEstimator):
             )
         if (probabilities < 0).any():
             raise ValueError(f"probabilities must not be negative. Received: {probabilities[probabilities < 0][0]}")
-        scaled = pooled(probabilities, "logit")
-        scaled /= self.temperatures_[:, None, None]
-        scaled -= scaled.max(axis=2, keepdims=True)
-        np.exp(scaled, out=scaled)
-        scaled /= scaled.sum(axis=2, keepdims=True)
-        return scaled
+        return tempered(probabilities, self.temperatures_)
 
 
 def _temperature(logits, y):

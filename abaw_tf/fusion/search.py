@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from abaw_tf import labels as class_names
+from abaw_tf import metrics
 from abaw_tf.evaluation.label_tables import TASK_COLUMNS
 from abaw_tf.evaluation.scores import plain
 from abaw_tf.fusion.alignment import Aligned, AlignedLabels, align, align_labels
@@ -71,7 +72,7 @@ class FusionSearch:
                 found[task] = held_out(
                     *self._data(task),
                     self.labels.videos,
-                    fusion=_labelled(self.fusions[task]),
+                    fusion=self.fusions[task],
                     n_folds=n_folds,
                     bootstrap=bootstrap,
                     seed=seed,
@@ -218,8 +219,7 @@ def _task_weights(fusion, task, how, values, target, names, videos) -> TaskWeigh
     score = {"average": fusion.equal_score_, "majority": None}.get(how, fusion.score_)
     if how == "majority":
         decided, _ = fuse_probabilities(values[:, known], method="majority")
-        k = values.shape[2]
-        score = float(fusion.score_sums(np.bincount(target[known] * k + decided, minlength=k * k).reshape(k, k)))
+        score = float(fusion.score_sums(metrics.confusion_matrix(target[known], decided, values.shape[2])))
     inner = getattr(fusion, "fusion", fusion)
     settings = ("n_draws", "concentration", "refine", "seed") if how == "search" else ()
     found = {
@@ -241,13 +241,6 @@ def _task_weights(fusion, task, how, values, target, names, videos) -> TaskWeigh
         None if temperatures is None else tuple(temperatures.tolist()),
         plain(found),
     )
-
-
-def _labelled(fusion):
-    """The fusion under the name that the tables of an estimate are to give it."""
-    if isinstance(fusion, CCCFusion) and not hasattr(fusion, "label"):
-        return {f"CCC {fusion.method}": fusion}
-    return fusion
 
 
 def _bar(progress, fusion, what, n_models, n_fits=1):

@@ -9,7 +9,7 @@ from abaw_tf import labels as class_names
 from abaw_tf import predictions
 from abaw_tf.evaluation.label_tables import TASK_COLUMNS
 from abaw_tf.fusion.alignment import Aligned, align
-from abaw_tf.fusion.averaging import checked_weights, fused_scores, majority, pooled, weighted_average
+from abaw_tf.fusion.averaging import checked_weights, fused_scores, majority, pooled, tempered, weighted_average
 from abaw_tf.predictions import PredictionError
 
 METHODS = ("average", "majority")
@@ -130,15 +130,6 @@ def fuse_probabilities(probabilities, weights=None, pool="probability", method="
         return fused.argmax(axis=1), fused
     scores = fused_scores(pooled(probabilities, pool), checked_weights(weights, probabilities))
     return scores.argmax(axis=1), weighted_average(probabilities, weights, pool)
-
-
-def tempered(probabilities, temperatures) -> np.ndarray:
-    """Probabilities (models, frames, classes) whose logits are divided by each model's temperature."""
-    from abaw_tf.fusion.calibration import TemperatureScaling  # scikit-learn
-
-    scaling = TemperatureScaling()
-    scaling.temperatures_ = np.asarray(temperatures, np.float64)
-    return scaling.transform(probabilities)
 
 
 def fuse_continuous(values, weights=None) -> np.ndarray:

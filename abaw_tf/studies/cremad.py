@@ -9,7 +9,7 @@ from abaw_tf.fusion.averaging import majority, weighted_average
 from abaw_tf.fusion.calibration import CalibratedFusion
 from abaw_tf.fusion.dirichlet import DirichletFusion
 from abaw_tf.fusion.held_out_estimate import held_out
-from abaw_tf.studies.cremad_votes import CLASSES, acted, actors, read_counts
+from abaw_tf.studies.cremad_votes import CLASSES, acted, actors, read_counts, winners
 from abaw_tf.studies.held_out_rows import chosen_inside, fusion_rows, row, rows_table
 from abaw_tf.studies.result import StudyResult
 from abaw_tf.studies.scoring import group_confusions
@@ -82,13 +82,6 @@ def run(realdata, draws=None, bootstrap=1000, seed=0) -> StudyResult:
     notes = _notes(counts, clips, y, found, bootstrap)
     title = "CREMA-D: votes on voice and on face, fused, against the vote on both (macro F1 over six classes)"
     return StudyResult("fusion_votes", title, table, notes, _figure(table, found, bootstrap))
-
-
-def winners(counts) -> np.ndarray:
-    """Index in `CLASSES` of the class with the most votes, -1 where several have equally many."""
-    values = counts.to_numpy()
-    tied = (values == values.max(axis=1, keepdims=True)).sum(axis=1) > 1
-    return np.where(tied, -1, values.argmax(axis=1))
 
 
 def shares(counts, extra=0.0) -> np.ndarray:

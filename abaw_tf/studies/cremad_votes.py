@@ -106,11 +106,15 @@ def read_winners(folder, presentation="audiovisual") -> pd.DataFrame:
     """
     counts = read_counts(folder, presentation)
     trial, frame = _keys(counts)
+    expression = labels.map_labels(winners(counts), CLASSES, "affwild2")
+    return pd.DataFrame({"trial": trial, "frame": frame, "expression": expression, "clip": counts.index})
+
+
+def winners(counts) -> np.ndarray:
+    """Index in `CLASSES` of the class with the most votes, -1 where several have equally many."""
     values = counts.to_numpy()
     tied = (values == values.max(axis=1, keepdims=True)).sum(axis=1) > 1
-    official = labels.map_labels(values.argmax(axis=1), CLASSES, "affwild2")
-    expression = np.where(tied, labels.MISSING_EXPRESSION, official)
-    return pd.DataFrame({"trial": trial, "frame": frame, "expression": expression, "clip": counts.index})
+    return np.where(tied, labels.MISSING_EXPRESSION, values.argmax(axis=1))
 
 
 def acted(clips) -> np.ndarray:
