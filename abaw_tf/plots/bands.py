@@ -3,7 +3,7 @@
 import numpy as np
 
 from abaw_tf.plots.style import CLASS_COLORS, HATCH_COLOR, bare, new_axes
-from abaw_tf.plots.traces import _patch, _runs, _step, _time_axis
+from abaw_tf.plots.traces import frame_step, legend_patch, stretches, time_axis
 from abaw_tf.predictions import edition_of
 
 
@@ -36,8 +36,8 @@ def plot_expression_bands(tables, trial, ax=None, title=None):
             what = "predicts no expression" if "expression" not in table else "does not hold the trial"
             raise ValueError(f"{name}: the table {what}. Received: trial={trial!r}")
     longest = max(parts.values(), key=lambda part: part["frame"].iloc[-1])
-    position, unit = _time_axis(longest)
-    end = position(longest["frame"].iloc[-1] + _step(longest["frame"]))
+    position, unit = time_axis(longest)
+    end = position(longest["frame"].iloc[-1] + frame_step(longest["frame"]))
     ax = new_axes(ax, (10, 0.42 * len(parts) + 1.0))
     seen = set()
     for row, (part, table) in enumerate(zip(parts.values(), tables.values())):
@@ -45,7 +45,7 @@ def plot_expression_bands(tables, trial, ax=None, title=None):
         ax.broken_barh([(position(0), end - position(0))], (row + 0.1, 0.8), facecolors="white", edgecolors=HATCH_COLOR,
                        hatch="////", linewidth=0)  # fmt: skip
         frames, values = part["frame"].to_numpy(), part["expression"].to_numpy()
-        for start, stop, value in _runs(frames, values, _step(frames)):
+        for start, stop, value in stretches(frames, values, frame_step(frames)):
             seen.add(classes[int(value)])
             ax.broken_barh([(position(start), position(stop) - position(start))], (row + 0.1, 0.8),
                            facecolors=CLASS_COLORS[classes[int(value)]], linewidth=0)  # fmt: skip
@@ -55,7 +55,7 @@ def plot_expression_bands(tables, trial, ax=None, title=None):
     ax.set_xlabel(unit)
     ax.tick_params(axis="y", length=0)
     bare(ax, left=False)
-    handles = [_patch(color, name) for name, color in CLASS_COLORS.items() if name in seen]
+    handles = [legend_patch(color, name) for name, color in CLASS_COLORS.items() if name in seen]
     ax.legend(handles=handles, fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.005, 0.5))
     ax.set_title(title or str(trial), fontsize=10, loc="left")
     return ax

@@ -34,9 +34,11 @@ def plot_expression_timeline(predictions, labels, trial, ax=None):
         raise ValueError(f"the table predicts no expression. Received: columns {', '.join(predictions.columns)}")
     classes = edition_of(predictions).classes
     predicted, true = _of_trial(predictions, labels, trial)
-    position, unit = _time_axis(predicted)
+    position, unit = time_axis(predicted)
     ax = new_axes(ax, (10, 2.1))
-    rows = [("predicted", predicted["frame"].to_numpy(), predicted["expression"].to_numpy(), _step(predicted["frame"]))]
+    rows = [
+        ("predicted", predicted["frame"].to_numpy(), predicted["expression"].to_numpy(), frame_step(predicted["frame"]))
+    ]
     if true is not None and "expression" in true:
         known = true[true["expression"] != class_names.MISSING_EXPRESSION]
         rows.insert(0, ("true", known["frame"].to_numpy(), known["expression"].to_numpy(), 1))
@@ -52,7 +54,7 @@ def plot_expression_timeline(predictions, labels, trial, ax=None):
             [(position(0), position(end) - position(0))],
             (height + 0.08, 0.84), facecolors="white", edgecolors=HATCH_COLOR, hatch="////", linewidth=0,
         )  # fmt: skip
-        for start, stop, value in _runs(frames, values, step):
+        for start, stop, value in stretches(frames, values, step):
             seen.add(int(value))
             ax.broken_barh(
                 [(position(start), position(stop) - position(start))],
@@ -64,9 +66,9 @@ def plot_expression_timeline(predictions, labels, trial, ax=None):
     ax.set_xlabel(unit)
     ax.tick_params(axis="y", length=0)
     bare(ax, left=False)
-    handles = [_patch(CLASS_COLORS[classes[k]], classes[k]) for k in sorted(seen)]
+    handles = [legend_patch(CLASS_COLORS[classes[k]], classes[k]) for k in sorted(seen)]
     if any_missing:
-        handles.append(_patch("white", "none", hatch="////", edgecolor=HATCH_COLOR))
+        handles.append(legend_patch("white", "none", hatch="////", edgecolor=HATCH_COLOR))
     ax.legend(handles=handles, ncols=1, fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.005, 0.5))
     ax.set_title(f"{trial}: {_agreement(rows)}", fontsize=10, loc="left")
     return ax
@@ -90,7 +92,7 @@ def plot_valence_arousal(predictions, labels, trial, axes=None):
     if absent:
         raise ValueError(f"the table predicts no {absent[0]}. Received: columns {', '.join(predictions.columns)}")
     predicted, true = _of_trial(predictions, labels, trial)
-    position, unit = _time_axis(predicted)
+    position, unit = time_axis(predicted)
     if axes is None:
         import matplotlib.pyplot as plt
 
@@ -111,7 +113,7 @@ def plot_valence_arousal(predictions, labels, trial, axes=None):
     return axes
 
 
-def _patch(color, label, **style):
+def legend_patch(color, label, **style):
     from matplotlib.patches import Patch
 
     return Patch(facecolor=color, label=label, **style)
@@ -126,13 +128,13 @@ def _of_trial(predictions, labels, trial):
     return predicted, true
 
 
-def _step(frames) -> int:
+def frame_step(frames) -> int:
     """The usual distance of predicted frames (2 for a detector that looks at every second frame)."""
     steps = np.diff(np.asarray(frames))
     return int(np.median(steps)) if len(steps) else 1
 
 
-def _time_axis(predicted):
+def time_axis(predicted):
     """From frame numbers to what the axis shows: seconds where the table knows them exactly, else frames."""
     time, frames = predicted["time"].to_numpy(np.float64) if "time" in predicted else np.zeros(0), predicted["frame"]
     frames = frames.to_numpy(np.float64)
@@ -149,7 +151,7 @@ def _time_axis(predicted):
     return seconds, "seconds"
 
 
-def _runs(frames, values, step):
+def stretches(frames, values, step):
     """Stretches (start, stop, value) of one value without a gap; a frame lasts `step`."""
     if not len(frames):
         return
@@ -160,7 +162,7 @@ def _runs(frames, values, step):
 
 def _trace(ax, position, frames, values, color, label, width):
     frames, values = np.asarray(frames, np.float64), np.asarray(values, np.float64)
-    cuts = np.flatnonzero(np.diff(frames) > _step(frames)) + 1
+    cuts = np.flatnonzero(np.diff(frames) > frame_step(frames)) + 1
     frames, values = np.insert(frames, cuts, np.nan), np.insert(values, cuts, np.nan)
     known = ~np.isnan(values)
     padded = np.concatenate([[False], known, [False]])
