@@ -68,7 +68,8 @@ def benchmark_stat_lstm(sizes=("small", "medium"), preset="lstm_va", block=16, b
 
 def _networks(size, preset, block, blocks_per_step, wirings=WIRINGS):
     """By wiring: the network, a batch of inputs, their targets, and the number of frames with an output."""
-    from abaw_tf.models.stat_lstm import build_stat_lstm, compile_stat_lstm, rewire, va_vector
+    from abaw_tf.models.stat_lstm import build_stat_lstm, compile_stat_lstm, rewire
+    from abaw_tf.targets import va_vector
 
     model = build_stat_lstm(preset, block=block, **SIZES[size])
     side, n_images = model.input["frames"].shape[2], block * blocks_per_step

@@ -5,8 +5,9 @@ import tensorflow as tf
 
 from abaw_tf.data.balance import balanced_indices, sample_weights
 from abaw_tf.data.windows import runs, sliding_windows
+from abaw_tf.targets import va_vector
 
-OUTPUTS = ("expression", "valence", "arousal", "valence_arousal")
+OUTPUTS = ("expression", "valence", "arousal", "valence_arousal", "va_vector")
 TARGETS = ("frames", "last")
 
 
@@ -39,6 +40,16 @@ def window_spans(table, size, stride, target="frames", tail="last", across_gaps=
     return spans
 
 
+def first_rows(table, spans, across_gaps=False):
+    """First row to which the context of a window may reach back, (n_windows,) int64: that of its run of frames, or of its trial."""
+    trials, numbers = table["trial"].to_numpy(dtype=object), table["frame"].to_numpy()
+    begins = np.append(True, trials[1:] != trials[:-1])
+    if not across_gaps:
+        begins |= np.append(True, np.diff(numbers) != 1)
+    starts = np.flatnonzero(begins)
+    return starts[np.searchsorted(starts, spans[:, 0], side="right") - 1]
+
+
 class Labels:
     """Targets and weights of every row, by output."""
 
@@ -47,7 +58,7 @@ class Labels:
         for output in outputs:
             if output not in OUTPUTS:
                 raise ValueError(f"outputs must be of {', '.join(OUTPUTS)}. Received: {output!r}")
-            columns = output.split("_")
+            columns = ["valence", "arousal"] if output == "va_vector" else output.split("_")
             lacking = [column for column in columns if column not in table]
             if lacking:
                 raise ValueError(f"the frame table lacks the column {lacking[0]!r}. Received: {list(table.columns)}")
@@ -60,26 +71,29 @@ class Labels:
                 self.weights[output] = sample_weights(np.where(known, values[:, 0], -1), weights)
             else:
                 self.weights[output] = known.astype(np.float32)
-                values = values.astype(np.float32)
+                values = va_vector(*values.T) if output == "va_vector" else values.astype(np.float32)
             self.targets[output] = values if len(columns) > 1 else values[:, 0]
 
 
 def classes_of_examples(table, spans=None, target="last"):
-    """Class by which an example is drawn in balanced sampling: its frame's, or that of the last frame of its window; -1 for none.
+    """Class by which an example is drawn in balanced sampling, -1 for none.
 
-    Raises
-    ------
-    ValueError
-        The windows have a target per frame, hence no class of their own.
+    That of its frame; of the last frame of a window with ``target="last"``; of windows with a target per frame the one among their classes
+    that is rarest in the table, so that every window with a label is somewhere to be drawn and rare classes are not hidden behind
+    their neighbours.
     """
     labels = table["expression"].to_numpy()
     if spans is None:
         return labels
-    if target != "last":
-        raise ValueError(
-            f"classes can be balanced for single frames and windows with `target='last'`. Received: target={target!r}"
-        )
-    return labels[spans[:, 1] - 1]
+    if target == "last":
+        return labels[spans[:, 1] - 1]
+    counts = np.bincount(labels[labels >= 0], minlength=1)
+    by_rarity = np.append(np.argsort(counts, kind="stable"), -1)
+    # The last rank is that of a missing label, whose index is -1.
+    rank = np.append(np.argsort(by_rarity[:-1], kind="stable"), len(counts))
+    ranks = np.append(rank[labels], len(counts))  # one more, so that a window may end with the table
+    # reduceat goes from each row given to the next one: every second result is that of a window
+    return by_rarity[np.minimum.reduceat(ranks, spans.ravel())[::2]]
 
 
 class Order:
@@ -117,10 +131,10 @@ class Order:
         return examples.enumerate().batch(batch_size).map(lambda places, batch: (epoch, batch, places))
 
 
-def reader(sources, labels, spans, size, target):
+def reader(sources, labels, spans, size, target, context=0, reach=None, without_context=()):
     """A function from examples (b,) to a list of arrays (inputs, targets, weights), and the shapes and types of these."""
     targets, weights = list(labels.targets.values()), list(labels.weights.values())
-    offsets = np.arange(size or 1)
+    offsets, before = np.arange(size or 1), np.arange(-context, 0)
 
     def rows_of(examples):
         if spans is None:
@@ -131,20 +145,25 @@ def reader(sources, labels, spans, size, target):
         rows = np.maximum(stops[:, None] - size + offsets, starts[:, None])
         return rows, np.ones(rows.shape, bool)
 
+    def with_context(rows, examples):
+        earlier = np.maximum(spans[examples, :1] + before, reach[examples, None])
+        return np.concatenate([earlier, rows], axis=1)
+
     def read(examples):
         rows, counted = rows_of(examples)
-        inputs = []
-        for source in sources.values():
-            values, valid = source.read(rows)
+        inputs, wide = [], with_context(rows, examples) if context else rows
+        for name, source in sources.items():
+            values, valid = source.read(rows if name in without_context else wide)
             inputs.append(values)
-            counted = counted & valid
+            counted = counted & (valid if spans is None else valid[:, -size:])
         if spans is not None and target == "last":
             rows, counted = rows[:, -1], counted[:, -1]
         return [*inputs, *(t[rows] for t in targets), *(w[rows] * counted for w in weights)]
 
     time = () if spans is None else (size,)
     label_time = time if target == "frames" else ()
-    shapes = [(None, *time, *source.shape) for source in sources.values()]
+    wide = () if spans is None else (context + size,)
+    shapes = [(None, *(time if name in without_context else wide), *s.shape) for name, s in sources.items()]
     shapes += [(None, *label_time, *t.shape[1:]) for t in targets] + [(None, *label_time)] * len(weights)
     types = [source.dtype for source in sources.values()] + [t.dtype for t in targets] + [np.float32] * len(weights)
     return read, shapes, [tf.as_dtype(dtype) for dtype in types]

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from abaw_tf.data import augment as augmenting
 from abaw_tf.data.balance import balanced_size
-from abaw_tf.data.examples import Labels, Order, classes_of_examples, reader, window_spans
+from abaw_tf.data.examples import Labels, Order, classes_of_examples, first_rows, reader, window_spans
 from abaw_tf.data.sources import ImageSource, TrackSource
 
 MISSING_IMAGE = ("skip", "black")
@@ -47,7 +47,8 @@ def frames(
     batch_size : int
         Frames per batch; the last batch of an epoch may be smaller.
     outputs : sequence of str
-        Targets wanted, of ``expression``, ``valence``, ``arousal`` and ``valence_arousal`` (both, shape (2,), one weight).
+        Targets wanted, of ``expression``, ``valence``, ``arousal``, ``valence_arousal`` (both, shape (2,), one weight) and ``va_vector``
+        (shape (5,), one weight, see :func:`abaw_tf.targets.va_vector`).
     training : bool
         Shuffle, augment, repeat. Otherwise one pass in the table's order.
     seed, start_epoch : int
@@ -108,6 +109,7 @@ def image_windows(
     unreadable=None,
     tail="last",
     across_gaps=False,
+    context=0,
     name="image",
 ):
     """Blocks (``stride=size``) or overlapping windows of face crops; parameters as in `frames`, and:
@@ -126,11 +128,14 @@ def image_windows(
         shorter than `size` is padded by repeating its last frame, with weight 0.
     across_gaps : bool
         Let windows span holes in the frame numbers.
+    context : int
+        Further frames in front of each window, seen but without targets; where the run does not reach back so far, its first frame is
+        repeated. Only with ``target="frames"``.
 
     Returns
     -------
     tf.data.Dataset
-        ``({name: uint8 (b, size, h, w, 3)}, {output: (b, size)}, {output: float32 (b, size)})``; without the axis of time in
+        ``({name: uint8 (b, context + size, h, w, 3)}, {output: (b, size)}, {output: float32 (b, size)})``; without the axis of time in
         targets and weights where ``target="last"``.
     """
     table = usable(table, missing_image)
@@ -142,6 +147,8 @@ def image_windows(
         window_spans(table, size, stride, target, tail, across_gaps),
         size,
         target,
+        context,
+        across_gaps=across_gaps,
         training=training,
         seed=seed,
         start_epoch=start_epoch,
@@ -165,6 +172,8 @@ def track_windows(
     fill="previous",
     tail="last",
     across_gaps=False,
+    context=0,
+    without_context=(),
 ):
     """Blocks or overlapping windows of stored feature tracks, side by side from several stores.
 
@@ -176,15 +185,17 @@ def track_windows(
         ``trial, frame`` and the labels of the outputs, every frame a row; no paths needed.
     fill : {"previous", "zeros"} or dict
         What stands in for frames without an image, for all stores or by input name.
-    size, stride, target, tail, across_gaps
+    size, stride, target, tail, across_gaps, context
         As in `image_windows`.
+    without_context : sequence of str
+        Inputs that have the frames of the windows alone.
     batch_size, outputs, training, seed, start_epoch, class_weights
         As in `frames`.
 
     Returns
     -------
     tf.data.Dataset
-        ``({name: float32 (b, size, dim)}, {output: (b, size)}, {output: float32 (b, size)})``.
+        ``({name: float32 (b, context + size, dim)}, {output: (b, size)}, {output: float32 (b, size)})``.
 
     Raises
     ------
@@ -201,6 +212,9 @@ def track_windows(
         window_spans(table, size, stride, target, tail, across_gaps),
         size,
         target,
+        context,
+        without_context,
+        across_gaps,
         training=training,
         seed=seed,
         start_epoch=start_epoch,
@@ -216,6 +230,9 @@ def batches(
     spans=None,
     size=None,
     target="frames",
+    context=0,
+    without_context=(),
+    across_gaps=False,
     training=False,
     seed=0,
     start_epoch=0,
@@ -236,8 +253,11 @@ def batches(
         As from `window_spans`; single frames without it.
     size : int, optional
         Frames per window.
-    batch_size, outputs, target, training, seed, start_epoch, class_weights, class_balanced, augmentation
-        As in `frames` and `image_windows`; augmentation concerns images alone. Windows are balanced by their last frame's class.
+    batch_size, outputs, target, context, without_context, across_gaps
+        As in `frames`, `image_windows` and `track_windows`; `across_gaps` tells here how far the context may reach back.
+    training, seed, start_epoch, class_weights, class_balanced, augmentation
+        As in `frames`; augmentation concerns images alone, and is the same for all images of a window. Windows are balanced by the class of
+        their last frame, or, if they have a target per frame, by the rarest of their classes.
     epoch_length : {"average", "max", "min"}
         Of balanced sampling, see :func:`abaw_tf.data.balance.balanced_indices`; :func:`examples_per_epoch` counts it.
 
@@ -249,10 +269,15 @@ def batches(
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
     n = len(table) if spans is None else len(spans)
+    if context < 0 or (context and (spans is None or target != "frames")):
+        raise ValueError(
+            f"`context` must not be negative, and needs windows with target='frames'. Received: context={context}, target={target!r}"
+        )
+    reach = first_rows(table, spans, across_gaps) if context else None
     balanced = classes_of_examples(table, spans, target) if class_balanced else None
     order = Order(n, training, seed, start_epoch, balanced, epoch_length)
     labels = Labels(table, outputs, class_weights)
-    read, shapes, types = reader(sources, labels, spans, size, target)
+    read, shapes, types = reader(sources, labels, spans, size, target, context, reach, without_context)
     k, outputs = len(sources), list(labels.targets)
 
     def load(epoch, examples, draws):
@@ -296,10 +321,10 @@ def usable(table, missing_image="skip"):
     return kept
 
 
-def labelled(table, outputs):
-    """Mask of the rows of a frame table that have a label for at least one of `outputs`."""
+def labelled(table, outputs, every=False):
+    """Mask of the rows of a frame table that have a label for at least one of `outputs`, or for every one."""
     labels = Labels(table, outputs, None)
-    return np.any([weights > 0 for weights in labels.weights.values()], axis=0)
+    return (np.all if every else np.any)([weights > 0 for weights in labels.weights.values()], axis=0)
 
 
 def _check_rows(table):

@@ -20,8 +20,8 @@ from typing import ClassVar
 import keras
 
 from abaw_tf.backbones.vggface2 import build_vggface2_resnet50
-from abaw_tf.training.needs import Augmentation, Balance, Images
-from abaw_tf.training.recipe import KerasRecipe, RecipeError
+from abaw_tf.training.balanced_faces import BalancedFacesRecipe
+from abaw_tf.training.recipe import RecipeError
 
 FEATURES = "features"
 PROBABILITIES = "predictions"
@@ -147,8 +147,8 @@ def copy_face_model(run, model):
 
 
 @dataclass(frozen=True)
-class FaceModelRecipe(KerasRecipe):
-    """Recipe of the face model. Defaults: the paper, where it says anything; the training itself was not published.
+class FaceModelRecipe(BalancedFacesRecipe):
+    """Recipe of the face model. Defaults: the paper, where it says anything; the training itself was not published. Optimiser: Adam.
 
     Attributes
     ----------
@@ -157,36 +157,8 @@ class FaceModelRecipe(KerasRecipe):
         VGGFace2 file); ``None`` for random ones.
     initial_run : str
         Run folder of a face model to begin with instead of `weights`: that of AffectNet when training on RAF-DB (file name).
-    image_size : int
-        224 pixels (code).
-    image_kind : str
-        Crops on which the trained model predicts in Aff-Wild2: ``"cropped"``, not aligned (code).
-    blocks : tuple of int
-        Residual blocks per stage: those of ResNet-50 (paper).
-    width : int
-        Filters of the first stage: those of ResNet-50 (code).
     l2 : float
         Penalty on the kernels: 0, our choice (1e-4 in the trunk's own code; whether the authors kept it is unknown).
-    learning_rate : float
-        Of Adam: 1e-4 (paper: "SGD, Adam", 1e-4; which one for this model is unknown).
-    class_balanced : bool
-        Draw the classes in turn (paper, §I: "balance emotion sampling … on every batch"); an epoch has as many images as the
-        training set (our choice).
-    rotation : float
-        Augmentation: up to 45° to either side (code).
-    shift : float
-        Augmentation: up to .0625 of the side in either direction (code).
-    scale : float
-        Augmentation: size from .9 to 1.1 (code).
-    affine_share : float
-        Augmentation: share of the images that are rotated, shifted and resized: one half (the default of Albumentations, which the
-        code does not change).
-    centre : float
-        Augmentation: the central 224 of 260 pixels (code: resized to 260, then cropped to 224; validation images are not cropped).
-    flip : bool
-        Augmentation: mirror half of the images (code).
-    border : str
-        Augmentation: the picture is reflected at its border (as the default of Albumentations, which the code does not change).
     """
 
     name = "face_model"
@@ -194,10 +166,12 @@ class FaceModelRecipe(KerasRecipe):
     presets: ClassVar = {
         "paper": {},
         # The same graph at a size that two processor cores train in about a minute on the synthetic datasets: random weights need
-        # larger and more steps than pretrained ones, and so small a network and dataset bear less distortion.
+        # larger and more steps than pretrained ones, and so small a network and dataset bear less distortion. The aligned faces of RAF-DB
+        # are framed as the aligned crops of Aff-Wild2, and weights that have seen few faces do not bear another frame.
         "small": {
             "weights": None,
             "image_size": 64,
+            "image_kind": "cropped_aligned",
             "blocks": (1, 1, 1, 1),
             "width": 16,
             "batch_size": 16,
@@ -216,20 +190,7 @@ class FaceModelRecipe(KerasRecipe):
 
     weights: str | None = "vggface2_resnet50"
     initial_run: str = ""
-    image_size: int = 224
-    image_kind: str = "cropped"
-    blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
-    width: int = 64
     l2: float = 0.0
-    learning_rate: float = 1e-4
-    class_balanced: bool = True
-    rotation: float = 45.0
-    shift: float = 0.0625
-    scale: float = 0.1
-    affine_share: float = 0.5
-    centre: float = 224 / 260
-    flip: bool = True
-    border: str = "reflect"
 
     def __post_init__(self):
         super().__post_init__()
@@ -238,23 +199,6 @@ class FaceModelRecipe(KerasRecipe):
                 f"AffectNet and RAF-DB have no class {self.classes[-1]}: `edition` must be one with seven expressions (abaw1, abaw2). "
                 f"Received: edition={self.edition!r}"
             )
-
-    def inputs(self):
-        return {"image": Images(self.image_size, self.image_kind)}
-
-    def balance(self):
-        return Balance(class_balanced=self.class_balanced)
-
-    def augmentation(self):
-        return Augmentation(
-            rotation=self.rotation,
-            flip=self.flip,
-            shift=self.shift,
-            scale=self.scale,
-            share=self.affine_share,
-            centre=self.centre,
-            border=self.border,
-        )
 
     def build(self):
         model = build_face_model(

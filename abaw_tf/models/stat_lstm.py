@@ -1,14 +1,11 @@
 """STAT/LSTM multitask network of Do et al. (2020): expression, valence and arousal of a frame from the block that ends with it.
 
-Three wirings share one `base` (VGGFace2 ResNet-50) and one `head`:
+The network is a `base`, which looks at one image (a VGGFace2 ResNet-50 with the probabilities of the expressions), and a `head`: statistics
+of these probabilities over a block of frames (STAT), a bidirectional LSTM over them, and one branch per output. Six derivations have
+all of it or less. They are trained on images, the upper part of the base with them, or on stored tracks of a base that stays as it is::
 
-* *block*, as published: a block of images in, the outputs for its last frame; consecutive blocks run the base on the same images again;
-* *chunk*: consecutive images in, outputs for every one of them; the base runs once per image, and the blocks are formed from what it
-  gives. Outputs and gradients are those of the block network;
-* *tracks*: stored features and probabilities in, outputs per frame; the head alone, for a base that is not trained.
-
-All are causal: blocks reach back from the current frame. Frames count as the original counts them, over the usable frames of a trial;
-a trial's first frame is repeated in front of it `block` - 1 times.
+    python tools/train.py stat_lstm /data/affwild2 --run-dir runs/lstm_va --preset lstm_va
+    python tools/train.py stat_lstm /data/affwild2 --run-dir runs/frames_va --preset frames_va --reads tracks --face-run runs/face_rafdb
 
 References
 ----------
@@ -17,261 +14,237 @@ Model", arXiv 2002.09120, 2020, §II and table I. Where it is silent or differs,
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
+
+import keras
 
 from abaw_tf.labels import check_option
 from abaw_tf.models import stat_lstm_parts as parts
-from abaw_tf.models.stat_lstm_losses import LOSS_WEIGHTS, compile_stat_lstm, multitask_losses, va_vector
+from abaw_tf.models.stat_lstm_heads import PRESETS, REGRESSIONS, Derivation, build_stat_lstm_head
+from abaw_tf.models.stat_lstm_losses import LOSS_WEIGHTS, compile_stat_lstm, multitask_losses
+from abaw_tf.models.stat_lstm_network import build_stat_lstm, join, rewire, set_trainable
+from abaw_tf.training.balanced_faces import BalancedFacesRecipe
+from abaw_tf.training.callbacks import ChallengeScore
+from abaw_tf.training.needs import Images, Track, Windows
+from abaw_tf.training.recipe import RecipeError
 
 __all__ = [
     "LOSS_WEIGHTS",
     "PRESETS",
     "Derivation",
+    "StatLstmRecipe",
     "build_stat_lstm",
+    "build_stat_lstm_head",
     "compile_stat_lstm",
     "join",
     "multitask_losses",
     "rewire",
     "set_trainable",
-    "va_vector",
 ]
 
-TRAINABLE_FROM = "conv4_1_1x1_reduce"
-WIRINGS = ("block", "chunk", "tracks")
+READS = ("images", "tracks")
+OPTIMIZERS = ("adam", "sgd")
+FEATURES, PROBABILITIES = "features", "probabilities"
 
 
-@dataclass(frozen=True)
-class Derivation:
-    """One of the paper's six networks (table I).
-
-    Attributes
-    ----------
-    frames : bool
-        Whether it sees a block of frames (STAT) or the current image alone.
-    lstm : bool
-        Whether it has the LSTM module.
-    valence_arousal : bool
-        Whether it has the three regression branches.
-    expression_units, regression_units : tuple of int
-        Dense layers of the branches.
-    """
-
-    frames: bool
-    lstm: bool
-    valence_arousal: bool
-    expression_units: tuple[int, ...] = (1024,)
-    regression_units: tuple[int, ...] = (1024, 1024)
-
-
-# Widths of `image_va`, `frames_va` and `lstm_va`: code (submissions t8 and t15, t31, t45). The authors' third image network (t12) has
-# (2048,) in all branches. Those of the networks without regression are not known: the same as with it.
-PRESETS = {
-    "image": Derivation(False, False, False, (1024, 1024)),
-    "image_va": Derivation(False, False, True, (1024, 1024)),
-    "frames": Derivation(True, False, False),
-    "frames_va": Derivation(True, False, True),
-    "lstm": Derivation(True, True, False),
-    "lstm_va": Derivation(True, True, True),
+# The same graph on the tracks of a face model that was trained at its own preset "small".
+_SMALL = {
+    "reads": "tracks",
+    "weights": None,
+    "image_size": 64,
+    "image_kind": "cropped_aligned",
+    "blocks": (1, 1, 1, 1),
+    "width": 16,
+    "expression_units": (64,),
+    "regression_units": (64,),
+    "lstm_units": 32,
+    "batch_size": 32,
+    "learning_rate": 1e-3,
+    "epochs": 20,
+    "patience": 6,
 }
 
 
-def build_stat_lstm(
-    preset="lstm_va",
-    n_classes=7,
-    image_size=224,
-    block=16,
-    stat="v0",
-    expression_units=None,
-    regression_units=None,
-    dropout=0.1,
-    lstm_units=1024,
-    lstm_layers=2,
-    recurrent_dropout=0.1,
-    recurrent_activation="sigmoid",
-    batch_norm="fixed",
-    trainable_from=TRAINABLE_FROM,
-    weights=None,
-    blocks=(3, 4, 6, 3),
-    width=64,
-    name=None,
-):
-    """Build one of the six networks in the wiring that was published.
+def _presets():
+    """Those of the paper by derivation (its best one, model 6, is "paper"), and each at a size for two processor cores."""
+    paper, small = {}, {}
+    for name, derivation in PRESETS.items():
+        # Neither batch is stated: 8 blocks, which are 128 images, and as usual 32 where an example is one image.
+        paper[name] = {"derivation": name, "batch_size": 8 if derivation.frames else 32}
+        small[f"small_{name}"] = {**_SMALL, "derivation": name}
+    return {"paper": {}, **paper, "small": _SMALL, **small}
 
-    Parameters
+
+@dataclass(frozen=True)
+class StatLstmRecipe(BalancedFacesRecipe):
+    """Recipe of the STAT/LSTM network. Defaults: model 6 of the paper; the training itself was not published.
+
+    Attributes
     ----------
-    preset : {"lstm_va", "lstm", "frames_va", "frames", "image_va", "image"}
-        Derivation, see :data:`PRESETS`: without or with a block of frames (STAT), the LSTM module, valence and arousal. At the
-        defaults ``frames_va`` (model 4) has 39,442,382 parameters, ``lstm_va`` (model 6) 81,459,150, ``image_va`` (model 2) 40,362,958,
-        or 44,571,598 with both units (2048,).
-    n_classes : int
-        Expression classes: 7, or 8 in the third edition.
-    image_size : int
-        Height and width of the RGB input in pixels; 224 as published, at least 32.
+    derivation : str
+        Which of the six networks (paper, table I): ``"lstm_va"``, ``"lstm"``, ``"frames_va"``, ``"frames"``, ``"image_va"``, ``"image"``.
+    reads : str
+        ``"images"``: face crops; the base is trained from `trainable_from` on (paper, code). ``"tracks"``: the base stays as it is, and what
+        it makes of every frame is computed once and stored (our choice: as good as free).
+    face_run : str
+        Run folder of the recipe ``face_model``: the weights of the base, or with ``reads="tracks"`` the base itself. Instead of it,
+        tracks may come from stores named ``features`` and ``probabilities``.
+    weights : str, optional
+        Weights of the base where no `face_run` is named: the authors' ResNet-50 after AffectNet and RAF-DB (paper, code); ``None`` for
+        random ones.
+    n_features : int, optional
+        Features per frame of tracks that come from stores of another network (our addition); 32 · `width` otherwise.
+    trainable_from : str, optional
+        First layer of the base that is trained: ``"conv4_1_1x1_reduce"`` (code; the paper says "the last stage"), see `set_trainable`.
+    batch_norm : str
+        ``"fixed"``: stored statistics in training, too (our choice), or ``"batch"`` (Keras 2's behaviour).
     block : int
-        Frames per block, the current one included: 16 or 32 (paper).
-    stat : {"v0", "v1"}
-        STAT of the probabilities (the networks submitted), or also the mean of the features of the block (paper; code, "V1").
-    expression_units, regression_units : tuple of int, optional
-        Widths of the dense layers of a branch; those of the preset by default.
-    dropout, recurrent_dropout : float
-        Rates of all dropouts (LSTM inputs included), and of that on the recurrent state.
-    lstm_units, lstm_layers : int
-        Units per direction; bidirectional layers, one or two (paper).
-    recurrent_activation : {"sigmoid", "hard_sigmoid_keras2"}
-        Activation of the gates: that of Keras from 2.3 on, or of the versions before. Reading published weights
-        tells which one they need.
-    batch_norm : {"fixed", "batch"}
-        Normalise by the stored statistics in training, too (our choice: without it, outputs depend on which frames share a batch, and the
-        wirings differ), or by those of the batch, as Keras 2 does in trainable layers.
-    trainable_from : str or None
-        See :func:`set_trainable`.
-    weights : str, Path or None
-        Weights of the base: a name in :data:`abaw_tf.backbones.checkpoints.REGISTRY`, a file, or None for random ones. The dense layers
-        ``features`` and ``predictions`` stay random where the file lacks them. A name ``"do2020_…"`` fills the whole network; files
-        under other names are read by :func:`abaw_tf.backbones.do2020_weights.load_do2020_weights`.
-    blocks, width
-        Size of the base, see :func:`abaw_tf.backbones.vggface2.build_vggface2_resnet50`.
-    name : str, optional
-        Name of the model; the preset by default.
-
-    Returns
-    -------
-    keras.Model
-        ``frames`` (batch, block, image_size, image_size, 3), or ``image`` (batch, image_size, image_size, 3) of the image networks, RGB
-        in 0–255, to ``expression`` (batch, n_classes) probabilities in the official class order, ``arousal`` (batch, 1), ``valence``
-        (batch, 1) and ``va_vector`` (batch, 5) in (-1, 1). All are float32 under any dtype policy.
-
-        ``model.get_layer("base")`` and ``model.get_layer("head")`` are the two halves; for other wirings see :func:`rewire`.
-
-    Raises
-    ------
-    ValueError
-        An argument is out of range, or the weight file does not fit.
-
-    Notes
-    -----
-    The fused vector is [max, min, mean, features, probabilities, LSTM]: 3 · 7 + 2048 + 7 = 2076 numbers, 4124 with the LSTM (code). The
-    image networks have branches on the 2048 features alone, and no probabilities.
+        Frames per block: 16 (paper, code), or 32 (paper).
+    stat : str
+        ``"v0"``: statistics of the probabilities (code, as submitted), or ``"v1"``: of the features, too (paper; code).
+    expression_units : tuple of int, optional
+        Dense layers of the branch of the expression; by default those of the derivation (code).
+    regression_units : tuple of int, optional
+        Those of the other branches.
+    dropout : float
+        Before every dense layer and on the inputs of the LSTM: .1 (code).
+    recurrent_dropout : float
+        On the state of the LSTM: .1 (code).
+    lstm_units : int
+        Per direction: 1024 (code).
+    lstm_layers : int
+        2 (code), or 1 (paper: "one or two").
+    chunk : int
+        Consecutive frames with targets per example. 1: an example is one block (paper). More: the base runs once per frame of the
+        chunk, which is 10 to 14 times as fast, but frames of an example are then alike (our addition).
+    prediction_chunk : int
+        The same outside training, where it changes speed and memory alone: 112 (our choice).
+    both_labels : bool
+        Train and validate only on frames that have both an expression, and valence and arousal (code). False: mask what is missing (our
+        choice).
+    across_gaps : bool
+        Blocks take the last frames that have a face, whatever lies between them (code), or begin anew after a gap.
+    optimizer : str
+        ``"adam"`` or ``"sgd"`` (paper: both, not for which network; our choice: Adam).
     """
-    # Checks
-    check_option("preset", preset, tuple(PRESETS))
-    check_option("stat", stat, ("v0", "v1"))
-    check_option("recurrent_activation", recurrent_activation, tuple(parts.RECURRENT_ACTIVATIONS))
-    check_option("batch_norm", batch_norm, parts.BATCH_NORM)
-    if n_classes < 2:
-        raise ValueError(f"`n_classes` must be at least 2. Received: n_classes={n_classes}")
-    if block < 1:
-        raise ValueError(f"`block` must be at least 1. Received: block={block}")
-    if lstm_layers not in (1, 2):
-        raise ValueError(f"`lstm_layers` must be 1 or 2. Received: lstm_layers={lstm_layers}")
-    for key, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
-        if not 0 <= rate < 1:
-            raise ValueError(f"`{key}` must be in [0, 1). Received: {key}={rate}")
-    derivation = PRESETS[preset]
-    units = dict.fromkeys(parts.REGRESSIONS, regression_units or derivation.regression_units)
-    units["expression"] = expression_units or derivation.expression_units
 
-    # The functional graph
-    outputs = {"expression": n_classes, **(parts.REGRESSIONS if derivation.valence_arousal else {})}
-    published = str(weights).startswith("do2020_")
-    base_weights = None if published else weights
-    base = parts.build_base(n_classes, image_size, blocks, width, derivation.frames, batch_norm, base_weights)
-    features = base.output["features"].shape[-1]
-    if derivation.frames:
-        head = parts.build_block_head(
-            features,
-            n_classes,
-            outputs,
-            units,
-            dropout,
-            block,
-            stat,
-            lstm_units,
-            lstm_layers if derivation.lstm else 0,
-            recurrent_dropout,
-            recurrent_activation,
+    name = "stat_lstm"
+    runs: ClassVar = {"face_run": "face_model"}
+    presets: ClassVar = _presets()
+
+    # The mean of the challenge's scores of the tasks that a network has: see `abaw_tf.training.callbacks.ChallengeScore`.
+    monitor: str = "val_score"
+    mode: str = "max"
+    batch_size: int = 8
+    patience: int = 10
+
+    derivation: str = "lstm_va"
+    reads: str = "images"
+    face_run: str = ""
+    weights: str | None = "vggface2_resnet50_rafdb"
+    n_features: int | None = None
+    trainable_from: str | None = "conv4_1_1x1_reduce"
+    batch_norm: str = "fixed"
+    block: int = 16
+    stat: str = "v0"
+    expression_units: tuple[int, ...] | None = None
+    regression_units: tuple[int, ...] | None = None
+    dropout: float = 0.1
+    recurrent_dropout: float = 0.1
+    lstm_units: int = 1024
+    lstm_layers: int = 2
+    chunk: int = 1
+    prediction_chunk: int = 112
+    both_labels: bool = False
+    across_gaps: bool = True
+    optimizer: str = "adam"
+
+    def __post_init__(self):
+        super().__post_init__()
+        for key, options in (("derivation", tuple(PRESETS)), ("reads", READS), ("optimizer", OPTIMIZERS)):
+            try:
+                check_option(key, getattr(self, key), options)
+            except ValueError as error:
+                raise RecipeError(str(error)) from None
+        for key in ("block", "chunk", "prediction_chunk"):
+            if getattr(self, key) < 1:
+                raise RecipeError(f"`{key}` must be at least 1. Received: {key}={getattr(self, key)}")
+        if self.reads == "images" and self.n_features is not None:
+            raise RecipeError(
+                f"`n_features` is for tracks of another network: give reads='tracks' with it. Received: n_features={self.n_features}"
+            )
+
+    @property
+    def _single_images(self):
+        return self.reads == "images" and not PRESETS[self.derivation].frames
+
+    def inputs(self):
+        if self.reads == "images":
+            return {"image" if self._single_images else "frames": Images(self.image_size, self.image_kind)}
+        names = {FEATURES: FEATURES, PROBABILITIES: "predictions"}  # by the layers of the face model
+        derivation = PRESETS[self.derivation]
+        return {
+            name: Track(
+                name,
+                run=self.face_run,
+                layer=layer,
+                kind=self.image_kind,
+                context=name == PROBABILITIES or self.stat == "v1",
+            )
+            for name, layer in names.items()
+            if name == FEATURES or derivation.frames
+        }
+
+    def outputs(self):
+        return ("expression", *(REGRESSIONS if PRESETS[self.derivation].valence_arousal else ()))
+
+    def needs_every_label(self):
+        return self.both_labels
+
+    def windows(self):
+        return None if self._single_images else self._chunks(self.chunk)
+
+    def prediction_windows(self):
+        if self._single_images:
+            return None, self.batch_size
+        return self._chunks(self.prediction_chunk), 1
+
+    def _chunks(self, size):
+        return Windows(
+            size,
+            size,
+            tail="short",
+            across_gaps=self.across_gaps,
+            missing_image="skip",
+            context=self.block - 1 if PRESETS[self.derivation].frames else 0,
         )
-    else:
-        head = parts.build_image_head(features, outputs, units, dropout)
 
-    # The weights, and what is trained
-    model = join(base, head, name or preset)
-    if published:
-        from abaw_tf.backbones.checkpoints import locate
-        from abaw_tf.backbones.do2020_weights import load_do2020_weights
+    def augmentation(self):
+        return super().augmentation() if self.reads == "images" else None
 
-        load_do2020_weights(model, locate(weights))
-    set_trainable(model, trainable_from)
-    return model
-
-
-def join(base, head, name="stat_lstm"):
-    """Put a base and a head together again, in the wiring that was published; they keep their weights and share them."""
-    return (parts.wire_block if "probabilities" in head.input else parts.wire_image)(base, head, name)
-
-
-def rewire(model, wiring="chunk", n_frames=None, base=None):
-    """Wire the halves of a network differently; the new model shares its weights.
-
-    Parameters
-    ----------
-    model : keras.Model
-        From :func:`build_stat_lstm` or from this function.
-    wiring : {"chunk", "block", "tracks"}
-        See the module. ``"block"`` gives the published wiring back.
-    n_frames : int, optional
-        Current frames per chunk or track; any number by default. Compiled programs are faster and smaller for a fixed number.
-    base : keras.Model, optional
-        The base, needed where `model` has none (tracks).
-
-    Returns
-    -------
-    keras.Model
-        With ``"chunk"``, ``frames`` (batch, block - 1 + n_frames, H, W, 3) to outputs (batch, n_frames, …). With ``"tracks"``,
-        ``probabilities`` (batch, block - 1 + n_frames, n_classes) and ``features`` (batch, n_frames, 2048), or as long as the
-        probabilities with ``stat="v1"``, to outputs (batch, n_frames, …). An image network has blocks of one frame and no probabilities.
-
-    Examples
-    --------
-    >>> model = build_stat_lstm("frames_va", image_size=32, blocks=(1, 1, 1, 1), width=4)
-    >>> rewire(model, "chunk", n_frames=10).input["frames"].shape
-    (None, 25, 32, 32, 3)
-    """
-    check_option("wiring", wiring, WIRINGS)
-    head, name = model.get_layer("head"), f"{model.name.removesuffix('_chunk').removesuffix('_tracks')}"
-    if wiring == "tracks":
-        return parts.wire_tracks(head, n_frames, f"{name}_tracks")
-    if base is None:
-        if "base" not in {layer.name for layer in model.layers}:
-            raise ValueError(f"a model of tracks has no base: give `base`. Received: model={model.name!r}")
-        base = model.get_layer("base")
-    return join(base, head, name) if wiring == "block" else parts.wire_chunk(base, head, n_frames, f"{name}_chunk")
-
-
-def set_trainable(model, trainable_from=TRAINABLE_FROM):
-    """Train the head, and the base from one layer on.
-
-    Parameters
-    ----------
-    model : keras.Model
-        In any wiring that has a base. Other wirings of the same halves follow; those that are compiled must be compiled again.
-    trainable_from : str or None
-        Name of the first layer of the base that is trained: ``"conv4_1_1x1_reduce"`` (code: 1,498,048 parameters of the networks are not
-        trained, which are the first three stages and the stored batch statistics of the last two; the paper says "the last stage",
-        ``"conv5_1_1x1_reduce"``). ``"head"``: nothing of the base. None: all.
-
-    Raises
-    ------
-    ValueError
-        The base has no such layer.
-    """
-    base = model.get_layer("base")
-    names = [layer.name for layer in base.layers]
-    if trainable_from not in (None, "head", *names):
-        raise ValueError(
-            f"`trainable_from` must be a layer of the base, 'head' or None. Received: trainable_from={trainable_from!r}"
+    def build(self):
+        head = {key: getattr(self, key) for key in ("block", "stat", "expression_units", "regression_units", "dropout")}
+        head |= {key: getattr(self, key) for key in ("lstm_units", "lstm_layers", "recurrent_dropout")}
+        if self.reads == "tracks":
+            n_features = self.n_features or 32 * self.width
+            upper = build_stat_lstm_head(self.derivation, n_features, len(self.classes), **head)
+            return parts.wire_tracks(upper, None, f"{self.derivation}_tracks")
+        model = build_stat_lstm(
+            self.derivation,
+            len(self.classes),
+            self.image_size,
+            self.batch_norm,
+            self.trainable_from,
+            self.face_run or self.weights,
+            self.blocks,
+            self.width,
+            **head,
         )
-    first = {None: 0, "head": len(names)}.get(trainable_from)
-    first = names.index(trainable_from) if first is None else first
-    base.trainable = True
-    for i, layer in enumerate(base.layers):
-        layer.trainable = i >= first
+        return model if self._single_images else rewire(model, "chunk")
+
+    def compile(self, model):
+        optimizers = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
+        compile_stat_lstm(model, optimizers[self.optimizer](self.learning_rate), self.edition)
+
+    def callbacks(self):
+        return [ChallengeScore()]

@@ -1,34 +1,11 @@
-"""What the STAT/LSTM network of Do et al. (2020) is trained for: targets, losses, metrics."""
+"""What the STAT/LSTM network of Do et al. (2020) is trained for: losses and metrics; for targets see :mod:`abaw_tf.targets`."""
 
 import keras
-import numpy as np
 
 from abaw_tf.keras_metrics import ConcordanceCorrelation, ExpressionScore, MacroF1
 from abaw_tf.losses import ConcordanceLoss, MaskedMeanSquaredError, MaskedSparseCategoricalCrossentropy
 
 LOSS_WEIGHTS = {"expression": 1.0, "arousal": 0.4, "valence": 0.4, "va_vector": 0.2}
-
-
-def va_vector(valence, arousal):
-    """Targets of the output ``va_vector``: [a, v, m, |a - m|, |v - m|] with m = (a + v) / 2 (paper, §II-D).
-
-    Parameters
-    ----------
-    valence, arousal : array-like of float, shape (…)
-        NaN where there is no label.
-
-    Returns
-    -------
-    numpy.ndarray of float32, shape (…, 5)
-        NaN in the components that need a missing label; the masked loss leaves them out one by one.
-    """
-    v, a = np.asarray(valence, np.float32), np.asarray(arousal, np.float32)
-    if v.shape != a.shape:
-        raise ValueError(
-            f"valence and arousal must have the same shape. Received: valence {v.shape}, arousal {a.shape}"
-        )
-    mean = (a + v) / 2
-    return np.stack([a, v, mean, np.abs(a - mean), np.abs(v - mean)], axis=-1)
 
 
 def multitask_losses(outputs):

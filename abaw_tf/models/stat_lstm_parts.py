@@ -1,7 +1,10 @@
-"""The two halves of the STAT/LSTM network of Do et al. (2020), and the three ways to wire them.
+"""The lower half of the STAT/LSTM network of Do et al. (2020), and the three ways to wire it with the upper one.
 
-The *base* sees one image; the *head* sees what the base made of the frames of a block. See :mod:`abaw_tf.models.stat_lstm`.
+The *base* sees one image; the *head* (:mod:`abaw_tf.models.stat_lstm_heads`) sees what the base made of the frames of a block. See
+:mod:`abaw_tf.models.stat_lstm`.
 """
+
+from pathlib import Path
 
 import keras
 from keras import layers
@@ -14,13 +17,10 @@ from abaw_tf.models.layers import (
     FixedBatchNormalization,
     FramesToBatch,
     SlidingBlocks,
-    StatisticsOverTime,
-    hard_sigmoid_keras2,
 )
+from abaw_tf.models.stat_lstm_heads import block_of, takes_block_features
 
 BATCH_NORM = ("fixed", "batch")
-RECURRENT_ACTIVATIONS = {"sigmoid": "sigmoid", "hard_sigmoid_keras2": hard_sigmoid_keras2}
-REGRESSIONS = {"arousal": 1, "valence": 1, "va_vector": 5}
 
 
 def build_base(n_classes, image_size, blocks, width, probabilities, batch_norm, weights):
@@ -52,14 +52,15 @@ def _with_fixed_statistics(layer):
 
 
 def load_base_weights(base, weights):
-    """Read a published Keras-2 file into the base; its last two dense layers may be new.
+    """Read a published Keras-2 file, or a trained face model, into the base; the last two dense layers may be new where a file lacks them.
 
     Parameters
     ----------
     base : keras.Model
         The sub-model ``base``.
     weights : str or Path
-        A name in :data:`abaw_tf.backbones.checkpoints.REGISTRY`, or a file. Of the files of Do et al., under whatever folder, the base
+        A name in :data:`abaw_tf.backbones.checkpoints.REGISTRY`, a file, or the folder of a finished run of ``face_model``.
+        Of the files of Do et al., under whatever folder, the base
         alone is taken, and its classes are brought into the official order; other files must hold them in that order.
 
     Raises
@@ -69,6 +70,11 @@ def load_base_weights(base, weights):
     """
     from abaw_tf.backbones.checkpoints import REGISTRY, load_hdf5_weights, locate
 
+    if Path(weights).is_dir():
+        from abaw_tf.models.face_model import copy_face_model
+
+        copy_face_model(weights, base)
+        return
     path = locate(weights)
     if "emotiw" in [entry.classes for entry in REGISTRY.values() if entry.file == path.name]:
         from abaw_tf.backbones.do2020_weights import load_do2020_weights
@@ -79,69 +85,6 @@ def load_base_weights(base, weights):
     unfit = [name for name in report.missing + report.mismatched if name not in ("features", "predictions")]
     if unfit:
         raise ValueError(f"{path}: not the weights of this ResNet-50. Received: no fitting weights for {unfit[:5]}")
-
-
-def build_image_head(features, outputs, units, dropout):
-    """`features` of one image to the outputs."""
-    x = keras.Input((features,), name="features")
-    return keras.Model({"features": x}, _branches(x, outputs, units, dropout), name="head")
-
-
-def build_block_head(
-    features,
-    n_classes,
-    outputs,
-    units,
-    dropout,
-    block,
-    stat,
-    lstm_units,
-    lstm_layers,
-    recurrent_dropout,
-    recurrent_activation,
-):
-    """`features` (of the current frame; with ``stat="v1"`` of the block) and `probabilities` of the block to the outputs."""
-    probabilities = keras.Input((block, n_classes), name="probabilities")
-    current_probabilities = CurrentFrame(name="current_probabilities")(probabilities)
-    joined = [StatisticsOverTime(name="stat")(probabilities)]
-    if stat == "v1":
-        given = keras.Input((block, features), name="features")
-        joined += [StatisticsOverTime(("mean",), name="stat_features")(given)]
-        current = CurrentFrame(name="current_features")(given)
-    else:
-        given = current = keras.Input((features,), name="features")
-    joined += [current, current_probabilities]
-    x = probabilities
-    for i in range(1, lstm_layers + 1):
-        lstm = layers.LSTM(
-            lstm_units,
-            recurrent_activation=RECURRENT_ACTIVATIONS[recurrent_activation],
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            return_sequences=i < lstm_layers,
-        )
-        x = layers.Bidirectional(lstm, name=f"lstm_{i}")(x)
-    if lstm_layers:
-        joined.append(x)
-    fusion = layers.Concatenate(name="fusion")(joined)
-    inputs = {"features": given, "probabilities": probabilities}
-    return keras.Model(inputs, _branches(fusion, outputs, units, dropout), name="head")
-
-
-def _branches(x, outputs, units, dropout):
-    """One branch per output: (Dropout → Dense) for each width, two more dropouts' worth as published, and the output layer."""
-    return {name: _branch(x, name, size, units[name], dropout) for name, size in outputs.items()}
-
-
-def _branch(x, name, size, units, dropout):
-    for i, width in enumerate(units, start=1):
-        x = layers.Dropout(dropout, name=f"{name}_dropout_{i}")(x)
-        x = layers.Dense(width, activation="relu", name=f"{name}_dense_{i}")(x)
-    # The published branches have three dropouts whether they have one or two dense layers.
-    for i in range(len(units) + 1, max(3, len(units) + 1) + 1):
-        x = layers.Dropout(dropout, name=f"{name}_dropout_{i}")(x)
-    activation = "softmax" if name == "expression" else "tanh"
-    return layers.Dense(size, activation=activation, dtype="float32", name=name)(x)
 
 
 def wire_image(base, head, name):
@@ -193,13 +136,3 @@ def _over_blocks(head, found):
         like = x
     outputs = head(flat)
     return {key: BatchToFrames(name=key)([y, like]) for key, y in outputs.items()}
-
-
-def block_of(head):
-    """Frames per block that a head takes; 1 of the image networks."""
-    return head.input["probabilities"].shape[1] if "probabilities" in head.input else 1
-
-
-def takes_block_features(head):
-    """Whether a head takes the features of the whole block (``stat="v1"``), not of the current frame alone."""
-    return len(head.input["features"].shape) == 3

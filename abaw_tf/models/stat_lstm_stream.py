@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from abaw_tf.models.stat_lstm_parts import block_of, takes_block_features
+from abaw_tf.models.stat_lstm_heads import block_of, takes_block_features
 
 
 class StatLstmStream:

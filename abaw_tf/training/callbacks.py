@@ -140,3 +140,23 @@ class Recorder(keras.callbacks.Callback):
             writer = csv.DictWriter(file, fieldnames=list(self.history[0]))
             writer.writeheader()
             writer.writerows(self.history)
+
+
+class ChallengeScore(keras.callbacks.Callback):
+    """Add ``val_score`` to the history: the mean of the challenge's scores of the tasks that a multitask model has.
+
+    These are the metric ``expression_score``, and the mean of the metrics ``ccc`` of valence and arousal. No metric of one output could be
+    their mean, and Keras has none of several.
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        # Keras puts the output's name in front of a metric's where there are several outputs.
+        tasks = ("expression_score", "ccc")
+        values = [[logs[key] for key in logs if key.startswith("val_") and key.endswith(task)] for task in tasks]
+        found = [np.mean(scores) for scores in values if scores]
+        if not found:
+            raise RunError(
+                "no score of the challenge is in the history: compile the model with ExpressionScore or ConcordanceCorrelation among its "
+                f"weighted metrics. Received: {', '.join(logs)}"
+            )
+        logs["val_score"] = float(np.mean(found))

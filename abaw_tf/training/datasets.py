@@ -112,6 +112,5 @@ def _task(recipe):
 def _kind(recipe):
     if isinstance(recipe, KerasRecipe):
         for need in recipe.inputs().values():
-            if isinstance(need, Images):
-                return need.kind
+            return need.kind
     return "cropped_aligned"

@@ -15,7 +15,7 @@ from abaw_tf.data.windows import stitch_frames
 from abaw_tf.features.extractors import weights_hash
 from abaw_tf.files import replacing
 from abaw_tf.training.callbacks import Recorder, Replayable, Reseed
-from abaw_tf.training.needs import Images
+from abaw_tf.training.needs import Images, Track
 from abaw_tf.training.run import RunError
 from abaw_tf.training.tracks import open_store
 
@@ -26,8 +26,11 @@ def fit(run, dataset, train_table, validation_table, stores, strategy, progress)
     """Train the run's model to its end, from its checkpoint if there is one; return entries for the run card."""
     recipe, unreadable = run.recipe, {}
     stores = _open_stores(recipe, dataset, (train_table, validation_table), stores, progress)
-    train_table, class_weights, counts = _balanced(recipe, _usable(recipe, train_table))
-    validation_table = _usable(recipe, validation_table)
+    train_table, validation_table = (_usable(recipe, table) for table in (train_table, validation_table))
+    if recipe.needs_every_label():
+        train_table = _labelled(recipe, train_table, "train", every=True)
+        validation_table = _labelled(recipe, validation_table, "validation", every=True)
+    train_table, class_weights, counts = _balanced(recipe, train_table)
     if recipe.windows() is None:
         validation_table = _labelled(recipe, validation_table, "validation")
     recorder = Recorder(run, _fingerprint(train_table, validation_table))
@@ -38,10 +41,10 @@ def fit(run, dataset, train_table, validation_table, stores, strategy, progress)
         schedule.set_model(model)
         if start_epoch and isinstance(schedule, Replayable):
             schedule.replay(recorder.history)
-    training = _Feed(recipe, train_table, stores, unreadable, class_weights)
+    training = _Feed(recipe, train_table, stores, unreadable, class_weights, training=True)
     if not recorder.done:
         model.fit(
-            training.dataset(training=True, start_epoch=start_epoch),
+            training.dataset(start_epoch),
             steps_per_epoch=pipelines.n_batches(training.examples_per_epoch(), recipe.batch_size),
             validation_data=_Feed(recipe, validation_table, stores, unreadable).dataset(),
             initial_epoch=start_epoch,
@@ -87,11 +90,10 @@ def predict(run, dataset, table, stores, progress):
     _without_xla_on_cpu(model)
     verbose = (1 if sys.stdout.isatty() else 2) if progress else 0
     outputs = model.predict(feed.dataset().map(lambda inputs, targets, weights: inputs), verbose=verbose)
-    windows = recipe.windows()
-    if windows is not None and windows.target == "frames":
+    if feed.spans is not None and feed.target == "frames":
         outputs = {name: stitch_frames(feed.spans, values, len(table)) for name, values in outputs.items()}
     seen = np.ones(len(table), bool)
-    if windows is None:
+    if feed.spans is None:
         seen &= ~table["path"].isin(unreadable).to_numpy()
     for values in outputs.values():
         seen &= np.isfinite(values.reshape(len(values), -1)).all(axis=1)
@@ -101,9 +103,10 @@ def predict(run, dataset, table, stores, progress):
 class _Feed:
     """The pipeline of one frame table."""
 
-    def __init__(self, recipe, table, stores, unreadable, class_weights=None, every_frame=False):
-        self.recipe, self.table, self.class_weights = recipe, table, class_weights
-        self.spans, windows = None, recipe.windows()
+    def __init__(self, recipe, table, stores, unreadable, class_weights=None, training=False, every_frame=False):
+        self.recipe, self.table, self.class_weights, self.training = recipe, table, class_weights, training
+        windows, self.batch_size = (recipe.windows(), recipe.batch_size) if training else recipe.prediction_windows()
+        self.windows, self.spans = windows, None
         if windows is not None:
             stride = 1 if every_frame and windows.target == "last" else windows.stride
             tail = "last" if every_frame and windows.tail == "drop" else windows.tail
@@ -123,21 +126,25 @@ class _Feed:
             self.table, self.spans, self.target, balance.class_balanced, balance.epoch_length
         )
 
-    def dataset(self, training=False, start_epoch=0):
-        recipe, windows, augmentation = self.recipe, self.recipe.windows(), self.recipe.augmentation()
+    def dataset(self, start_epoch=0):
+        recipe, windows, augmentation = self.recipe, self.windows, self.recipe.augmentation()
+        narrow = [name for name, need in recipe.inputs().items() if isinstance(need, Track) and not need.context]
+        geometry = {} if windows is None else {"context": windows.context, "across_gaps": windows.across_gaps}
         return pipelines.batches(
             self.sources,
             self.table,
-            recipe.batch_size,
+            self.batch_size,
             recipe.outputs(),
             self.spans,
             None if windows is None else windows.size,
             self.target,
-            training=training,
+            without_context=narrow,
+            **geometry,
+            training=self.training,
             seed=recipe.seed,
             start_epoch=start_epoch,
             class_weights=self.class_weights,
-            class_balanced=training and recipe.balance().class_balanced,
+            class_balanced=self.training and recipe.balance().class_balanced,
             augmentation=None if augmentation is None else vars(augmentation),
             epoch_length=recipe.balance().epoch_length,
         )
@@ -159,11 +166,12 @@ def _usable(recipe, table):
     )
 
 
-def _labelled(recipe, table, split):
-    labelled = pipelines.labelled(table, recipe.outputs())
+def _labelled(recipe, table, split, every=False):
+    labelled = pipelines.labelled(table, recipe.outputs(), every)
     if not labelled.any():
+        joint = " and " if every else " or "
         raise RunError(
-            f"no frame of the {split} split has both a face crop and a label of {', '.join(recipe.outputs())}; look at the "
+            f"no frame of the {split} split has both a face crop and a label of {joint.join(recipe.outputs())}; look at the "
             f"dataset with tools/doctor.py. Received: {len(table)} frames of {table['trial'].nunique()} trials"
         )
     return table[labelled]

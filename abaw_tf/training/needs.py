@@ -31,12 +31,18 @@ class Track:
         What stands in for a frame without a face: ``"previous"`` or ``"zeros"``.
     run, layer : str
         Run folder of a trained model, and the layer of it whose output is the track; the runner then computes the store.
+    kind : str
+        Which crops it was made from, as of `Images`: frames without one count as missing.
+    context : bool
+        Whether the input has the context of the windows, or their own frames alone.
     """
 
     store: str
     fill: str = "previous"
     run: str = ""
     layer: str = ""
+    kind: str = "cropped_aligned"
+    context: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,8 @@ class Windows:
         Whether windows span holes in the frame numbers.
     missing_image : {"black", "skip"}
         Whether frames without a crop are frames of a window (black, or filled in tracks), or do not count.
+    context : int
+        Further frames in front of a window, seen but without targets; where a run does not reach back so far, its first frame repeated.
     """
 
     size: int
@@ -63,6 +71,7 @@ class Windows:
     tail: str = "last"
     across_gaps: bool = False
     missing_image: str = "black"
+    context: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,8 @@ class Balance:
     log_weight_ratio : float, optional
         r of the class weights max(1, ln(r·N/n_i)); ``None`` for no weights.
     class_balanced : bool
-        Draw the classes in turn instead of every frame once: single frames, or windows by the class of their last frame.
+        Draw the classes in turn instead of every frame once: single frames; windows by the class of their last frame, or, where they have
+        a target per frame, by the rarest of their classes.
     epoch_length : {"average", "max", "min"}
         How often a class is then drawn in an epoch, see :func:`abaw_tf.data.balance.balanced_indices`.
     """

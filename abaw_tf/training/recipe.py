@@ -192,12 +192,20 @@ class KerasRecipe(Recipe):
         raise NotImplementedError
 
     def outputs(self) -> tuple[str, ...]:
-        """Return the model's outputs, of ``expression``, ``valence``, ``arousal``, ``valence_arousal``."""
+        """Return the model's outputs, of ``expression``, ``valence``, ``arousal``, ``valence_arousal``, ``va_vector``."""
         return ("expression",)
+
+    def needs_every_label(self) -> bool:
+        """Return whether frames that lack the label of some output are left out of training and validation, not just masked."""
+        return False
 
     def windows(self) -> Windows | None:
         """Return the window geometry; ``None`` for single frames."""
         return None
+
+    def prediction_windows(self) -> tuple[Windows | None, int]:
+        """Return the window geometry, and the windows per batch, outside training, where targets and classes do not matter."""
+        return self.windows(), self.batch_size
 
     def balance(self) -> Balance:
         """Return how the training frames are balanced."""

@@ -156,6 +156,7 @@ def _predict(run, dataset, table, stores, progress):
     else:
         from abaw_tf.training import estimator_runner as runner
     rows, outputs, notes = runner.predict(run, dataset, table.reset_index(drop=True), stores, progress)
+    outputs.pop("va_vector", None)  # trained beside valence and arousal, and no column of a prediction table
     if "valence_arousal" in outputs:
         outputs["valence"], outputs["arousal"] = outputs.pop("valence_arousal").T
     for name in ("valence", "arousal"):

@@ -36,6 +36,10 @@ def grey(images):
     return images.numpy()[..., 0, 0, 0].astype(int)
 
 
+def grey_of_windows(dataset):
+    return np.concatenate([inputs["image"].numpy()[..., 0, 0, 0] for inputs, _, _ in dataset])
+
+
 def collect(dataset, n=None):
     """All batches (or the first n) as one (inputs, targets, weights) of arrays."""
     batches = list(dataset if n is None else dataset.take(n))
@@ -119,10 +123,48 @@ def test_windows_take_turns_by_the_class_of_their_last_frame(table, epoch_length
     np.testing.assert_array_equal(second, first)  # an epoch begins with the first class
 
 
-def test_windows_with_a_target_per_frame_have_no_class_to_balance_by(table):
+def test_windows_with_a_target_per_frame_take_turns_by_their_rarest_class():
+    expression = [0, 0, 0, 1, 2, 1, -1, -1, 0, 0, 2, -1]
+    table = pd.DataFrame({"trial": "a", "frame": range(12), "expression": expression})
     spans = pipelines.window_spans(table, 2, 2)
-    with pytest.raises(ValueError, match=r"target=.last.*Received: target=.frames."):
-        pipelines.examples_per_epoch(table, spans, "frames", class_balanced=True)
+    found = pipelines.classes_of_examples(table, spans, "frames")
+    counts = {0: 5, 1: 2, 2: 2, -1: 99}
+    for span, value in zip(spans, found):
+        assert value == min(expression[slice(*span)], key=lambda label: (counts[label], label))
+    assert found.tolist() == [0, 1, 1, -1, 0, 2]
+    assert pipelines.examples_per_epoch(table, spans, "frames", True, "max") == 3 * 2
+
+
+def test_context_stands_before_each_window_and_has_no_targets(table):
+    sources = {"image": ImageSource.of(table, SIZE), "narrow": ImageSource.of(table, SIZE)}
+    spans = pipelines.window_spans(table, 4, 4, tail="short")
+    dataset = pipelines.batches(
+        sources, table, 3, ("expression", "va_vector"), spans, 4, context=3, without_context=("narrow",)
+    )
+    inputs, targets, weights = collect(dataset)
+    a = [0, 10, 20, 0, 0, 50, 60, 70, 80, 90]
+    b = [5, 15, 25, 35, 45, 55, 65]
+    wide = [[a[0]] * 3 + a[:4], a[1:8], a[5:10] + [90] * 2, [b[0]] * 3 + b[:4], [*b[1:7], 65]]
+    np.testing.assert_array_equal(inputs["image"][..., 0, 0, 0], wide)
+    np.testing.assert_array_equal(inputs["narrow"], inputs["image"][:, 3:])
+    np.testing.assert_array_equal(weights["expression"][:, -1], [1, 1, 0, 1, 0])
+    assert targets["va_vector"].shape == (5, 4, 5)
+    assert weights["va_vector"][0].tolist() == [1, 1, 0, 1]  # the third frame has no valence
+    np.testing.assert_allclose(targets["va_vector"][1, 0], [-0.4, 0.4, 0, 0.4, 0.4], atol=1e-6)
+
+
+def test_context_reaches_across_gaps_only_if_asked(table):
+    kept = pipelines.usable(table, "skip")
+    for across, expected in ((True, [20, 50]), (False, [50, 50])):
+        dataset = pipelines.image_windows(kept, SIZE, 1, 1, 20, context=1, across_gaps=across, missing_image="skip")
+        images = grey_of_windows(dataset)
+        assert images[3].tolist() == expected
+        assert len(images) == len(kept)
+
+
+def test_context_needs_windows_with_a_target_per_frame(table):
+    with pytest.raises(ValueError, match=r"context.*Received: context=2, target=.last."):
+        pipelines.image_windows(table, SIZE, 3, 1, target="last", context=2)
 
 
 def test_an_image_drawn_again_in_an_epoch_is_transformed_anew(table):
@@ -280,6 +322,8 @@ def test_labelled_rows_are_those_with_any_label(table):
     both = pipelines.labelled(table, ("expression", "valence"))
     assert both.all()
     assert np.flatnonzero(~pipelines.labelled(table, ("expression",))).tolist() == [1]
+    every = pipelines.labelled(table, ("expression", "va_vector"), every=True)
+    assert np.flatnonzero(~every).tolist() == [1, 2]
 
 
 def test_half_precision_is_widened_exactly():

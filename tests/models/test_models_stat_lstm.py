@@ -18,8 +18,8 @@ from abaw_tf.models.stat_lstm import (
     compile_stat_lstm,
     multitask_losses,
     rewire,
-    va_vector,
 )
+from abaw_tf.targets import va_vector
 
 WIDE = {"expression_units": (2048,), "regression_units": (2048,)}
 

@@ -63,9 +63,10 @@ def test_the_kind_of_dataset_is_the_recipes(run, root, synthetic_root, tmp_path)
     assert not (tmp_path / "run").exists()
 
 
-def test_recipes_for_faces_are_trained_only_if_named(tmp_path):
+def test_recipes_for_faces_are_trained_only_if_named_or_needed(tmp_path):
     assert "face_model" in RECIPES
-    assert "face_model" not in [recipe.name for recipe in ordered_recipes(preset="small", folder=tmp_path)]
+    named = [recipe.name for recipe in ordered_recipes(["frame_cnn"], "small", tmp_path)]
+    assert "face_model" not in named
     assert [recipe.name for recipe in ordered_recipes(["face_model"], "small", tmp_path)] == ["face_model"]
 
 
@@ -103,7 +104,7 @@ def test_every_frame_of_a_video_gets_its_own_face_prediction(run, synthetic_root
 
     videos = AffWild2(synthetic_root)
     table = predict(run, videos, "validation", progress=False)
-    frames = videos.frame_table("validation", "expression", "cropped")
+    frames = videos.frame_table("validation", "expression", run.recipe.image_kind)
     assert table[["trial", "frame"]].to_numpy().tolist() == frames[["trial", "frame"]].to_numpy().tolist()
     row = frames[frames["path"].notna()].iloc[10]
     image = cv2.resize(cv2.imread(row["path"]), (32, 32), interpolation=cv2.INTER_AREA)[..., ::-1]
