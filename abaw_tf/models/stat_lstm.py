@@ -84,8 +84,8 @@ class StatLstmRecipe(BalancedFacesRecipe):
     derivation : str
         Which of the six networks (paper, table I): ``"lstm_va"``, ``"lstm"``, ``"frames_va"``, ``"frames"``, ``"image_va"``, ``"image"``.
     reads : str
-        ``"images"``: face crops; the base is trained from `trainable_from` on (paper, code). ``"tracks"``: the base stays as it is, and what
-        it makes of every frame is computed once and stored (our choice: as good as free).
+        ``"images"``: face crops; the base is trained from `trainable_from` on (paper, code). ``"tracks"``: the base stays as it is, and
+        what it makes of every frame is computed once and stored (our addition).
     face_run : str
         Run folder of the recipe ``face_model``: the weights of the base, or with ``reads="tracks"`` the base itself. Instead of it,
         tracks may come from stores named ``features`` and ``probabilities``.
