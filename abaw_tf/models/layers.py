@@ -170,3 +170,44 @@ class FixedBatchNormalization(layers.BatchNormalization):
 def hard_sigmoid_keras2(x):
     """The hard sigmoid of Keras 2, clip(0.2 x + 0.5, 0, 1); that of Keras 3 is clip(x / 6 + 0.5, 0, 1)."""
     return ops.clip(0.2 * x + 0.5, 0.0, 1.0)
+
+
+@_REGISTER
+class ModalityDropout(layers.Layer):
+    """Silence whole modalities in training: each of a list of tensors is zero for an example with probability `rate`, never all of them.
+
+    What is left is not scaled up: outside training all modalities are there, each as loud as it was.
+
+    Parameters
+    ----------
+    rate : float
+        In [0, 1).
+    seed : int, optional
+    """
+
+    def __init__(self, rate, seed=None, **kwargs):
+        if not 0 <= rate < 1:
+            raise ValueError(f"`rate` must be in [0, 1). Received: rate={rate}")
+        super().__init__(**kwargs)
+        self.rate, self.seed = rate, seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs, training=False):
+        if not training or self.rate == 0 or len(inputs) == 1:
+            return inputs
+        batch, count = ops.shape(inputs[0])[0], len(inputs)
+        kept = keras.random.uniform((batch, count), seed=self.seed_generator) >= self.rate
+        # Where all would be silent, one is drawn that stays.
+        spared = keras.random.randint((batch,), 0, count, seed=self.seed_generator)
+        rescued = ~ops.any(kept, axis=1, keepdims=True) & (ops.expand_dims(spared, 1) == ops.arange(count))
+        kept = kept | rescued
+        return [
+            x * ops.cast(ops.reshape(kept[:, i], (-1, *[1] * (len(x.shape) - 1))), x.dtype)
+            for i, x in enumerate(inputs)
+        ]
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
