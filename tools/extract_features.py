@@ -11,7 +11,16 @@ from pathlib import Path
 from abaw_tf.cli import run_tool
 
 # The names of abaw_tf.features.extractors.EXTRACTORS, repeated here because that module imports Keras (a test compares them).
-EXTRACTORS = ("vggface2", "vggface2_weidi_xie", "vggface2_small", "fer_xception", "fer_big_xception", "keras")
+EXTRACTORS = (
+    "vggface2",
+    "vggface2_weidi_xie",
+    "vggface2_small",
+    "fer_xception",
+    "fer_big_xception",
+    "expnet",
+    "expnet_small",
+    "keras",
+)
 
 
 def shard(text):
@@ -27,7 +36,7 @@ def parse(argv=None):
     parser.add_argument(
         "--extractor",
         required=True,
-        help="vggface2, vggface2_weidi_xie, vggface2_small, fer_xception, fer_big_xception, keras",
+        help=", ".join(EXTRACTORS),
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the feature stores")
     parser.add_argument("--weights", help="weight file, registry name, or 'random'; by default the published weights")

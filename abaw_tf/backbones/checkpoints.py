@@ -38,9 +38,10 @@ class Weights:
     name : str
         Key in :data:`REGISTRY`.
     file : str
-        File name as published; the file is searched under this name.
+        File name as published; the file is searched under this name. With a folder in front: as an unpacked archive has it. Of a
+        TensorFlow checkpoint: the name without ``.index`` and ``.data-…``.
     url : str
-        Address of the file, or of the page that offers it (see `direct`).
+        Address of the file, or of the page or archive that offers it (see `direct`).
     direct : bool
         Whether `url` answers with the file itself, so that it can be downloaded by program.
     sha256 : str or None
@@ -102,6 +103,28 @@ def _do2020(name, file, architecture):
         color_order="bgr",
         normalization=_MINUS_MEANS,
         classes="emotiw",
+    )
+
+
+_EXPNET = "Chang et al., ExpNet: Landmark-Free, Deep, 3D Facial Expressions, FG 2018 (arXiv 1802.00542)"
+_SHAPENET = (
+    "Tran et al., Regressing Robust and Discriminative 3D Morphable Models with a very Deep Neural Network, CVPR 2017"
+)
+
+
+def _expnet(name, file, url, citation, architecture):
+    """A file of the ExpNet release, github.com/fengju514/Expression-Net: an archive whose folder goes beside the other weights."""
+    return Weights(
+        name=name,
+        file=file,
+        url=url,
+        direct=False,
+        licence="none given (all rights reserved by the authors)",
+        citation=citation,
+        architecture=architecture,
+        input_size=(224, 224),
+        color_order="bgr",
+        normalization="minus the mean face image of the identity network (expnet.ExpNetPreprocessing)",
     )
 
 
@@ -184,6 +207,27 @@ _ENTRIES = (
         normalization="x / 127.5 - 1",
         classes="fer2013",
     ),
+    _expnet(
+        "expnet",
+        "Expression_Model/ini_exprNet_model.ckpt",
+        "https://www.dropbox.com/s/frq7u7z5kgxnz9e/Expression_Model.tar.gz?dl=0",
+        _EXPNET,
+        "build_expnet(include_top=True)",
+    ),
+    _expnet(
+        "expnet_expression_mean",
+        "Expression_Model/3DMM_expr_mean.npy",
+        "https://www.dropbox.com/s/frq7u7z5kgxnz9e/Expression_Model.tar.gz?dl=0",
+        _EXPNET,
+        'build_expnet(mean_image="expression")',
+    ),
+    _expnet(
+        "expnet_shape_mean",
+        "Shape_Model/3DMM_shape_mean.npy",
+        "https://www.dropbox.com/s/ej80o9lnj0k49qu/Shape_Model.tar.gz?dl=0",
+        _SHAPENET,
+        'build_expnet(mean_image="shape")',
+    ),
 )
 
 REGISTRY: dict[str, Weights] = {entry.name: entry for entry in _ENTRIES}
@@ -219,7 +263,7 @@ def locate(weights, path=None, download=False):
     Returns
     -------
     Path
-        An existing file, whose SHA-256 is right where the registry knows it.
+        An existing file, whose SHA-256 is right where the registry knows it; of a TensorFlow checkpoint the name that its files share.
 
     Raises
     ------
@@ -239,7 +283,7 @@ def locate(weights, path=None, download=False):
     else:
         candidates = [folder / entry.file for folder in search_folders()]
     for candidate in candidates:
-        if candidate.is_file():
+        if _is_there(candidate):
             _check(candidate, entry)
             return candidate
     if download:
@@ -251,10 +295,15 @@ def locate(weights, path=None, download=False):
     )
 
 
+def _is_there(path):
+    """Whether `path` is a file, or the name that the files of a TensorFlow checkpoint share."""
+    return path.is_file() or Path(f"{path}.index").is_file()
+
+
 def _plain_file(weights, path):
     """A path instead of a name."""
     found = Path(weights).expanduser()
-    if path is None and found.is_file():
+    if path is None and _is_there(found):
         return found
     near = difflib.get_close_matches(str(weights), REGISTRY, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -267,6 +316,9 @@ def _plain_file(weights, path):
 
 def _by_hand(entry, target):
     how = "get" if entry.direct else "get, by hand from the page,"
+    folder, _, unpacked = entry.file.rpartition("/")
+    if folder and target.parts[-2:] == (folder, unpacked):
+        return f"{how} {entry.url} and unpack it in {target.parents[1]} or ${ENVIRONMENT_VARIABLE}, as {entry.file}"
     return f"{how} {entry.url} and put the file {entry.file} into {target.parent} or ${ENVIRONMENT_VARIABLE}"
 
 

@@ -240,6 +240,18 @@ def _fer_xception(function_name, layer_name, name):
     return build
 
 
+def _expnet(name, size, **options):
+    def build(weights, layer):
+        from abaw_tf.backbones.expnet import build_expnet
+
+        # An untrained network has no mean image of its own: mid-grey.
+        mean = np.full((*size, 3), 127.5) if weights == RANDOM else "shape"
+        model = _with_weights(build_expnet, weights, mean_image=mean, **options)
+        return KerasExtractor(model, layer, color_order="bgr", name=name)
+
+    return build
+
+
 def _keras_file(weights, layer):
     model = keras.saving.load_model(weights, compile=False)  # safe mode: no code is unpickled
     return KerasExtractor(model, layer, name=f"{model.name}-{layer or 'output'}")
@@ -272,6 +284,16 @@ EXTRACTORS: dict[str, ExtractorEntry] = {
         _fer_xception("build_big_xception", "add_2", "fer_big_xception"),
         "fer2013_big_xception",
         "its larger sister, 64×64 grey, 256 features",
+    ),
+    "expnet": ExtractorEntry(
+        _expnet("expnet", (224, 224)),
+        "expnet",
+        "ExpNet of Chang et al. (a ResNet-101), patches 227×227, 2048 features (Rasipuram et al.)",
+    ),
+    "expnet_small": ExtractorEntry(
+        _expnet("expnet_small", (112, 112), **_SMALL),
+        RANDOM,
+        "the same graph with 4 blocks of width 16, 112×112, 512 features, untrained: for trials on two cores",
     ),
     "keras": ExtractorEntry(
         _keras_file, None, "any saved model (.keras) that takes RGB images in 0–255; choose the layer"
