@@ -10,6 +10,22 @@ from pathlib import Path
 from abaw_tf.cli import run_tool
 
 
+def add_audio(subparsers):
+    parser = subparsers.add_parser("audio", help="audio features of frames, in the graph against librosa")
+    parser.add_argument("--frames", type=int, default=1024, help="per turn")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of sound to resample")
+    parser.add_argument("--repeats", type=int, default=3, help="turns; the best one counts")
+    parser.set_defaults(measure=measure_audio)
+
+
+def measure_audio(arguments):
+    from abaw_tf.benchmarks.audio import benchmark_audio
+
+    return benchmark_audio(
+        arguments.frames, min(arguments.frames, 128), seconds=arguments.seconds, repeats=arguments.repeats
+    )
+
+
 def add_features(subparsers):
     parser = subparsers.add_parser("features", help="feature extraction against the bare network")
     parser.add_argument("--extractor", default="vggface2", help="a name of tools/extract_features.py")
@@ -103,7 +119,7 @@ def measure_stat_lstm(arguments):
 
 # One function per subcommand: it adds the parser and sets `measure`, which takes the arguments and returns a list of
 # abaw_tf.benchmarks.results.Result.
-SUBCOMMANDS = (add_features, add_fusion, add_pipeline, add_scoring, add_startup, add_stat_lstm)
+SUBCOMMANDS = (add_audio, add_features, add_fusion, add_pipeline, add_scoring, add_startup, add_stat_lstm)
 
 
 def main(argv=None) -> int:

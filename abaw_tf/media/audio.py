@@ -1,21 +1,87 @@
-"""Sound: read from sound files and from videos, resampled, in step with the picture; written to WAV."""
+"""Sound: read from sound files and from videos, resampled, in step with the picture; written to WAV.
 
+`load_audio` gives samples; `read_sound` gives mono samples together with what was found: where there is sound at all, how many channels
+there were, whether it is silent. `abaw_tf.media.audio_graph` does the same inside a TensorFlow graph.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 import soundfile
 import soxr
 
 from abaw_tf.files import replacing
 
-from .decoding import Findings, decoded, open_stream, seconds, warn
+from .decoding import open_stream
 from .errors import MediaError
+from .sound_streams import SOUND_FILES, TOLERANCE, read_stream
 
-# Read by libsndfile; everything else goes through FFmpeg.
-SOUND_FILES = frozenset({".wav", ".flac", ".ogg", ".aif", ".aiff", ".au", ".caf"})
-# Time stamps of sound that are off by less than this (seconds) are rounding; a later one is a hole, filled with silence.
-TOLERANCE = 0.05
+# A sound that never goes beyond this (-80 dB of full scale, three steps of 16 bits) is called silent.
+SILENCE = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """Mono sound and what was found while it was read.
+
+    Attributes
+    ----------
+    samples : ndarray of float32, shape (n,)
+        In [-1, 1]; empty without a sound stream. Where the stream has no sound (outside `spans`) it is zero.
+    sample_rate : int
+        Samples per second of `samples`.
+    channels : int
+        Channels of the stream, which were averaged; 0 without a stream.
+    source_rate : int or None
+        Samples per second of the stream; None without one.
+    peak : float
+        Largest magnitude in any channel before averaging.
+    spans : tuple of (float, float)
+        Half-open intervals in seconds, in the time of `samples`, in which the stream has sound (be it silent): one, unless there are
+        holes in the stream; none without a stream.
+    """
+
+    samples: np.ndarray
+    sample_rate: int
+    channels: int
+    source_rate: int | None
+    peak: float
+    spans: tuple[tuple[float, float], ...]
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether there is no sound: no stream, or none of it within the time of the picture."""
+        return not self.spans
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether there is sound that never goes beyond `SILENCE`."""
+        return not self.is_absent and float(np.abs(self.samples).max(initial=0)) <= SILENCE
+
+    def findings(self, duration: float | None = None) -> list[str]:
+        """What a user should know, in words; empty where all is well.
+
+        Parameters
+        ----------
+        duration : float, optional
+            Seconds of picture, to compare with. Differences up to `TOLERANCE` are not mentioned.
+        """
+        if not self.channels:
+            return ["no sound stream"]
+        if self.is_absent:
+            return ["the sound stream holds nothing within the time of the picture"]
+        found = []
+        if self.is_silent:
+            cause = f": its {self.channels} channels cancel each other" if self.peak > SILENCE else ""
+            found.append(f"the sound is silent{cause}")
+        if self.spans[0][0] > TOLERANCE:
+            found.append(f"the sound begins {self.spans[0][0]:.2f} s after the picture")
+        for (_, stop), (start, _) in zip(self.spans, self.spans[1:]):
+            found.append(f"a hole in the sound from {stop:.2f} to {start:.2f} s")
+        if duration is not None and duration - self.spans[-1][1] > TOLERANCE:
+            found.append(f"the sound ends at {self.spans[-1][1]:.2f} s, the picture at {duration:.2f} s")
+        return found
 
 
 def load_audio(
@@ -60,21 +126,53 @@ def load_audio(
     """
     path = Path(path)
     _check(sample_rate, align, missing, duration)
-    if path.suffix.lower() in SOUND_FILES:
-        samples, rate = _read_sound_file(path)
-    elif missing == "silence" and not has_audio(path):
+    if missing == "silence" and not has_audio(path):
         return _silence(path, sample_rate, mono, duration)
-    else:
-        samples, rate = _read_container(path, align)
-    if mono:
-        samples = samples.mean(axis=1, dtype=np.float32)
-    if sample_rate and sample_rate != rate:
-        samples, rate = soxr.resample(samples, rate, sample_rate, quality="HQ"), int(sample_rate)
-    return _fit(samples, rate, duration), rate
+    stream = read_stream(path, align, mono)
+    samples = stream.samples[:, 0] if mono else stream.samples
+    rate = sample_rate or stream.rate
+    return _fit(resample(samples, stream.rate, rate), rate, duration), int(rate)
+
+
+def read_sound(path, sample_rate: int | None = None, align: str = "video") -> Sound:
+    """Read the sound of a sound file or of a video, mono, with a record of what was found.
+
+    Parameters
+    ----------
+    path, sample_rate, align
+        As in `load_audio`.
+
+    Returns
+    -------
+    Sound
+        Of a video without a sound stream: an empty one (`Sound.is_absent`), for which `sample_rate` is needed.
+
+    Raises
+    ------
+    FileNotFoundError, MediaError, ValueError
+        As `load_audio`, but for the missing stream.
+    """
+    path = Path(path)
+    _check(sample_rate, align, "error", None)
+    if not has_audio(path):
+        _check(sample_rate, align, "silence", None)
+        return Sound(np.zeros(0, np.float32), int(sample_rate), 0, None, 0.0, ())
+    stream = read_stream(path, align, mono=True)
+    rate = int(sample_rate or stream.rate)
+    samples = resample(stream.samples[:, 0], stream.rate, rate)
+    spans = tuple((start / stream.rate, stop / stream.rate) for start, stop in stream.spans)
+    return Sound(samples, rate, stream.channels, stream.rate, stream.peak, spans)
+
+
+def resample(samples, rate_in: int, rate_out: int) -> np.ndarray:
+    """Samples at another rate, float32 of shape (round(n · rate_out / rate_in), …), by soxr's "HQ" (linear phase, no delay)."""
+    return samples if rate_in == rate_out else soxr.resample(samples, rate_in, rate_out, quality="HQ")
 
 
 def has_audio(path) -> bool:
     """Whether a media file holds a sound stream (which may be silent). Errors as `load_audio`."""
+    if Path(path).suffix.lower() in SOUND_FILES:
+        return True
     try:
         with open_stream(path, "video") as (container, _):
             return bool(container.streams.audio)
@@ -128,66 +226,6 @@ def _check(sample_rate, align, missing, duration):
         )
     if duration is not None and not 0 < duration < float("inf"):
         raise ValueError(f"duration must be positive seconds. Received: {duration}")
-
-
-def _read_sound_file(path):
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such audio file")
-    try:
-        return soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise MediaError(
-            f"{path} cannot be read ({error.error_string}): it is no {path.suffix} file, or damaged; replace it by an intact copy"
-        ) from error
-
-
-def _read_container(path, align):
-    with open_stream(path, "audio") as (container, stream):
-        # The first frame's clock is read before this container is: two decoders on one file do not disturb each other.
-        origin = _video_start(path) if align == "video" and container.streams.video else None
-        rate, layout = stream.codec_context.sample_rate, stream.codec_context.layout
-        resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
-        findings, chunks, n, first = Findings(), [], 0, None
-        for frame in decoded(container, stream, findings):
-            stamp = seconds(frame, stream)
-            if first is None:
-                first = stamp or 0.0
-            if stamp is not None and stamp - first - n / rate > TOLERANCE:
-                hole = round((stamp - first) * rate) - n
-                chunks.append(np.zeros((len(layout.channels), hole), np.float32))
-                n += hole
-            frame.pts = None
-            for converted in resampler.resample(frame):
-                chunks.append(converted.to_ndarray())
-                n += converted.samples
-        if not chunks:
-            raise MediaError(
-                f"{path}: no sound can be decoded from its audio stream; replace the file by an intact copy"
-            )
-        announced = float(stream.duration * stream.time_base) if stream.duration else 0.0
-    samples = np.ascontiguousarray(np.concatenate(chunks, axis=1).T)
-    problems = findings.problems()
-    if announced - n / rate > 1.0:
-        problems.append(f"the header announces {announced:.2f} s of sound, {n / rate:.2f} s decode: its end is missing")
-    warn(path, problems)
-    return (samples if origin is None else _shift(samples, round((first - origin) * rate))), rate
-
-
-def _video_start(path):
-    with open_stream(path, "video") as (container, stream):
-        frame = next(decoded(container, stream, Findings()), None)
-        if frame is None:
-            raise MediaError(
-                f"{path}: no frame can be decoded to align the sound with; use align='stream' for the sound alone"
-            )
-        return seconds(frame, stream) or 0.0
-
-
-def _shift(samples, late):
-    """Put `late` samples of silence in front, or drop that many when it is negative."""
-    if late <= 0:
-        return samples[-late:]
-    return np.concatenate([np.zeros((late, samples.shape[1]), np.float32), samples])
 
 
 def _silence(path, sample_rate, mono, duration):

@@ -1,0 +1,133 @@
+"""Sound inside a TensorFlow graph, for `tf.data`: decoded and resampled by tensorflow-io where it is installed (``abaw_tf[io]``).
+
+Two paths give the same waveform and, from it, the same features, within tolerances that tests/end_to_end/test_real_frame_audio.py holds
+them to on real speech. The reference path is `abaw_tf.media.audio` (libsndfile, FFmpeg, soxr) called from the graph.
+"""
+
+import importlib.util
+import os
+
+import numpy as np
+import soundfile
+import tensorflow as tf
+
+from .audio import load_audio
+
+BACKENDS = ("tensorflow_io", "reference")
+# tensorflow-io resamples with Speex at its default quality: a filter of 64 samples at the lower of the two rates.
+_FILTER_LENGTH = 64
+
+
+def default_backend() -> str:
+    """``"tensorflow_io"`` where it is installed, else ``"reference"``."""
+    return BACKENDS[0] if importlib.util.find_spec("tensorflow_io") else BACKENDS[1]
+
+
+def load_audio_in_graph(path, sample_rate: int, backend: str | None = None):
+    """Mono sound of a file as a tensor; may be mapped over a `tf.data.Dataset` of paths.
+
+    Parameters
+    ----------
+    path : scalar string tensor, or str
+    sample_rate : int
+        Samples per second of the result.
+    backend : {"tensorflow_io", "reference"}, optional
+        ``"tensorflow_io"``: WAV and FLAC files of 16 bits are decoded by tensorflow-io, other files (sound of videos, 24 bits: the
+        type of samples is part of the graph) by `abaw_tf.media.audio`; all are resampled by tensorflow-io. ``"reference"``: all by
+        `abaw_tf.media.audio`. By default `default_backend`.
+
+    Returns
+    -------
+    tensor of float32, shape (n,)
+        In [-1, 1]; of a video, sample 0 sounds with the first frame.
+
+    Raises
+    ------
+    ImportError
+        tensorflow-io is asked for and not installed.
+    tf.errors.OpError
+        When run: the file cannot be read or has no sound; it holds the message of `abaw_tf.media.audio.load_audio`.
+    """
+    backend = backend or default_backend()
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}. Received: {backend!r}")
+    path = tf.convert_to_tensor(path, tf.string)
+    if backend == "reference":
+        return _reference(path, sample_rate)[0]
+    _tensorflow_io()
+    decodes = tf.ensure_shape(tf.numpy_function(_has_16_bits, [path], tf.bool), [])
+    samples, rate = tf.cond(decodes, lambda: _decode(path), lambda: _reference(path, None))
+    return resample_in_graph(samples, rate, sample_rate)
+
+
+def resample_in_graph(samples, rate_in, rate_out):
+    """Samples at another rate by tensorflow-io, its delay taken out.
+
+    tensorflow-io leaves Speex's delay of half a filter (about 2 ms at 16 kHz) in its output; a feature of frame-long segments would
+    see other sound. Here output sample ``k`` is sound of time ``k / rate_out``, as it is with soxr.
+
+    Parameters
+    ----------
+    samples : tensor of float32, shape (n,)
+    rate_in, rate_out : int, or scalar integer tensor
+        Samples per second.
+
+    Returns
+    -------
+    tensor of float32, shape (round(n · rate_out / rate_in),)
+    """
+    tfio = _tensorflow_io()
+    samples = tf.convert_to_tensor(samples, tf.float32)
+    rate_in, rate_out = tf.cast(rate_in, tf.int64), tf.cast(rate_out, tf.int64)
+
+    def changed():
+        # Speex lengthens its filter by the ratio when the rate goes down, and rounds up to a multiple of eight.
+        stretched = (_FILTER_LENGTH * tf.maximum(rate_in, rate_out) // rate_out + 7) // 8 * 8
+        delay = stretched // 2  # in samples of the input, seldom a whole number of output samples ...
+        # ... but with so much silence in front, delay and silence are one second: exactly rate_out samples of the output.
+        padded = tf.pad(samples, [[rate_in - delay, stretched]])
+        length = (2 * tf.size(samples, tf.int64) * rate_out + rate_in) // (2 * rate_in)
+        return tfio.audio.resample(padded, rate_in, rate_out)[rate_out : rate_out + length]
+
+    result = tf.cond(tf.equal(rate_in, rate_out), lambda: samples, changed)
+    result.set_shape([None])
+    return result
+
+
+def _decode(path):
+    sound = _tensorflow_io().audio.AudioIOTensor(path, dtype=tf.int16)
+    samples = tf.reduce_mean(tf.cast(sound.to_tensor(), tf.float32) / 32768.0, axis=1)
+    return samples, tf.cast(sound.rate, tf.int64)
+
+
+def _has_16_bits(path):
+    """Whether tensorflow-io reads this file: of another width it would return noise."""
+    path = _text(path)
+    known = os.path.splitext(path)[1].lower() in (".wav", ".flac") and os.path.isfile(path)
+    try:
+        return np.bool_(known and soundfile.info(path).subtype == "PCM_16")
+    except soundfile.LibsndfileError:  # damaged: the reference path says so
+        return np.bool_(False)
+
+
+def _reference(path, sample_rate):
+    def load(path):
+        samples, rate = load_audio(_text(path), sample_rate)
+        return samples, np.int64(rate)
+
+    samples, rate = tf.numpy_function(load, [path], (tf.float32, tf.int64))
+    return tf.ensure_shape(samples, [None]), tf.ensure_shape(rate, [])
+
+
+def _text(path):
+    return np.asarray(path).item().decode()
+
+
+def _tensorflow_io():
+    try:
+        import tensorflow_io
+    except ImportError as error:
+        raise ImportError(
+            'resampling in the graph needs tensorflow-io: pip install "abaw_tf[io]" (TensorFlow 2.16), or use backend="reference"'
+        ) from error
+    return tensorflow_io
