@@ -1,7 +1,11 @@
 """ExpNet: the published graph, weights from a TensorFlow 1 checkpoint, the published way from a picture to the input."""
 
+import importlib.util
 import math
+import os
 import re
+import subprocess
+import sys
 
 import cv2
 import keras
@@ -60,7 +64,8 @@ def random_variables(seed=0, **options):
         if kind == "weights":
             values[name] = rng.normal(0, np.sqrt(2 / np.prod(shape[:-1])), shape)
         elif kind in ("scale", "variance"):
-            values[name] = rng.uniform(0.5, 1.5, shape)
+            # a residual block adds little, so that the features of 33 of them stay in range
+            values[name] = rng.uniform(0.5, 1.5, shape) * (0.3 if name.endswith("branch2c/scale") else 1)
         else:
             values[name] = rng.normal(0, 0.2, shape)
     return {name: value.astype("float32") for name, value in values.items()}
@@ -135,14 +140,18 @@ def test_published_sizes(options, parameters, width):
     assert not [layer.name for layer in model.layers if "/" in layer.name]
 
 
-def test_the_published_checkpoint_has_a_place_for_every_variable():
-    """522 variables at full size: 104 convolutions, four of each normalisation, and the last layer."""
+def full_names():
+    """The blocks of the published network."""
     long = {3: 4, 4: 23}
-    names = {
+    return {
         stage: [f"{stage}a", *(f"{stage}b{i}" for i in range(1, long[stage]))] if stage in long else
         [f"{stage}{letter}" for letter in "abc"] for stage in (2, 3, 4, 5)
     }  # fmt: skip
-    expected = shapes(64, names)
+
+
+def test_the_published_checkpoint_has_a_place_for_every_variable():
+    """522 variables at full size: 104 convolutions, four of each normalisation, and the last layer."""
+    expected = shapes(64, full_names())
     assert len(expected) == 104 + 4 * 104 + 2
     keras_names = {"kernel": "weights", "gamma": "scale", "beta": "offset", "moving_mean": "mean", "bias": "biases"}
     model = build_expnet(include_top=True)
@@ -168,6 +177,19 @@ def test_outputs_are_those_of_the_checkpoint(variables, images, tmp_path, versio
     np.testing.assert_allclose(pooled(images), features, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
+def test_the_full_network_gives_the_outputs_of_its_checkpoint(tmp_path):
+    variables = random_variables(width=64, names=full_names())
+    path = write_checkpoint(tmp_path / "ini_exprNet_model.ckpt", variables)
+    images = np.random.default_rng(1).normal(0, 60, (2, 224, 224, 3)).astype("float32")
+    features, coefficients = reference(variables, images, full_names())
+    model = build_expnet(include_top=True, weights=path)
+    outputs = keras.Model(model.input, [model.get_layer("pool5").output, model.output])(images)
+    for found, expected in zip(outputs, (features, coefficients)):
+        assert expected.std() > 1
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
 def test_saving_and_mixed_precision(checkpoint, images, tmp_path):
     model = build_expnet(**SMALL, include_top=True, mean_image=np.full((SIDE, SIDE, 3), 100.0), weights=checkpoint)
     patches = np.clip(images + 100, 0, 255).astype("uint8")
@@ -182,6 +204,33 @@ def test_saving_and_mixed_precision(checkpoint, images, tmp_path):
     outputs = mixed(patches)
     assert keras.backend.standardize_dtype(outputs.dtype) == "float32"
     np.testing.assert_allclose(outputs, expected, atol=0.02 * np.abs(expected).max())
+
+
+JAX_CODE = """
+import sys
+import keras, numpy as np
+import abaw_tf.backbones.expnet
+assert keras.backend.backend() == "jax"
+model = keras.saving.load_model(sys.argv[1])
+np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason='JAX is not installed: pip install -e ".[jax]"')
+def test_jax_gives_the_same_features(checkpoint, tmp_path):
+    options = {**SMALL, "input_shape": (72, 70, 3)}
+    model = build_expnet(**options, mean_image=np.full((SIDE, SIDE, 3), 100.0), weights=checkpoint)
+    model.save(tmp_path / "m.keras")
+    patches = np.random.default_rng(0).integers(0, 256, (2, 72, 70, 3)).astype("uint8")
+    np.save(tmp_path / "in.npy", patches)
+    files = [str(tmp_path / name) for name in ("m.keras", "in.npy", "out.npy")]
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    done = subprocess.run(
+        [sys.executable, "-c", JAX_CODE, *files], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), model(patches), rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize(
