@@ -8,7 +8,7 @@ import pandas as pd
 
 from abaw_tf import labels, predictions, training
 from abaw_tf.evaluation import evaluate, label_table
-from abaw_tf.studies.real_clips import ProbabilitiesToVA, write_clips, write_tracks
+from abaw_tf.studies.real_clips import ProbabilitiesToVA, read_faces, write_clips, write_tracks
 from abaw_tf.studies.result import StudyResult
 from abaw_tf.training.recipe import Recipe
 from abaw_tf.training.run import Run
@@ -80,7 +80,8 @@ def run(realdata, draws=None, bootstrap=1000, seed=0, work=None) -> StudyResult:
         differences[derivation] = _differences(runs, dataset, stores, held_out[derivation], unlabelled[derivation])
     for derivation in DERIVATIONS:
         method = f"{derivation} on images, random weights"
-        untrained = untrained_run(derivation, work / "runs" / f"{derivation}_images", seed, **ON_IMAGES)
+        faces = read_faces(dataset, SHOWN, ON_IMAGES["image_size"], every=10)
+        untrained = untrained_run(derivation, work / "runs" / f"{derivation}_images", seed, faces, **ON_IMAGES)
         tables[method] = predictions.validate(training.predict(untrained, dataset, None, progress=False))
         differences[method] = {
             trial: online_difference(untrained, dataset, trial, tables[method]) for trial in GROUPS["all"]
@@ -107,16 +108,31 @@ def train_fold(derivation, fold, dataset, stores, folder, seed=0, folds=FOLDS, e
     return training.train(recipe, dataset, where, folds=table, fold=chooses, stores=stores, progress=False)
 
 
-def untrained_run(derivation, folder, seed=0, **changes) -> Run:
-    """A run with the random weights of a small network, to see that what goes in comes out; `changes` are fields of its recipe."""
+def untrained_run(derivation, folder, seed=0, faces=None, **changes) -> Run:
+    """A run with the random weights of a small network, to see that what goes in comes out; `changes` are fields of its recipe.
+
+    `faces` (n, size, size, 3) set the scale of a base: at random its features are so large that the outputs are all -1 or 1, and its
+    probabilities so even that nothing comes of what a block remembers.
+    """
     import keras
 
-    run = Run.create(
-        folder, Recipe.from_preset("stat_lstm", f"small_{derivation}", **{**SIZES, "seed": seed, **changes})
-    )
+    recipe = Recipe.from_preset("stat_lstm", f"small_{derivation}", **{**SIZES, "seed": seed, **changes})
     keras.utils.set_random_seed(seed)
-    run.recipe.build().save(run.model_path)
+    model = recipe.build()
+    if recipe.reads == "images":
+        base = model.get_layer("base")
+        _rescale(base, "features", 1 / np.asarray(base.predict_on_batch(faces)["features"]).max())
+        if "probabilities" in base.output:
+            logits = np.log(base.predict_on_batch(faces)["probabilities"])
+            _rescale(base, "predictions", 1 / logits.std(axis=0).max())
+    run = Run.create(folder, recipe)
+    model.save(run.model_path)
     return run
+
+
+def _rescale(model, name, factor):
+    layer = model.get_layer(name)
+    layer.set_weights([factor * weights for weights in layer.get_weights()])
 
 
 def predict_held_out(runs, dataset, stores, folds=FOLDS, man=MAN):
@@ -138,7 +154,6 @@ def online_difference(run, dataset, trial, table, stores=None) -> float:
 
     The frames without one are not fed; the network counts the others, and remembers across them.
     """
-    from abaw_tf.features.images import read_image
     from abaw_tf.models.stat_lstm_stream import StatLstmStream
 
     stream, frames = StatLstmStream(run.load_model()), dataset.image_frames(trial)
@@ -148,8 +163,7 @@ def online_difference(run, dataset, trial, table, stores=None) -> float:
         tracks = {name: np.asarray(stores[name].read(trial).values) for name in run.recipe.inputs()}
         steps = [stream.step(**{name: track[frame] for name, track in tracks.items()}) for frame in frames]
     else:
-        size, kind = (run.recipe.image_size,) * 2, run.recipe.image_kind
-        steps = [stream.step(read_image(dataset.image_path(trial, frame, kind), size)) for frame in frames]
+        steps = [stream.step(face) for face in read_faces(dataset, trial, run.recipe.image_size)]
     rows = table[table["trial"] == trial].set_index("frame").loc[frames]
     rows.attrs = table.attrs
     gaps = [predictions.probabilities(rows) - np.stack([step["expression"] for step in steps])]

@@ -146,8 +146,7 @@ def _write_labels(realdata, root, to_va, lengths, validation):
     network, dataset = build_faceapi_expression(realdata / "models/faceapi_expression"), AffWild2(root)
     for trial, n_frames in lengths.items():
         frames = dataset.image_frames(trial)
-        images = [read_image(dataset.image_path(trial, frame), (112, 112)) for frame in frames]
-        probabilities = predict_faceapi(images, network)
+        probabilities = predict_faceapi(read_faces(dataset, trial, 112), network)
         expression = np.full(n_frames, labels.MISSING_EXPRESSION)
         expression[frames] = probabilities.argmax(axis=1)
         values = np.full((n_frames, 2), np.nan)
@@ -160,6 +159,12 @@ def _write_labels(realdata, root, to_va, lengths, validation):
             path = root / "annotations" / task / split / f"{trial}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
             write(path, content)
+
+
+def read_faces(dataset, trial, size, every=1):
+    """Aligned crops of a trial, every n-th of them, uint8 (n, size, size, 3)."""
+    paths = [dataset.image_path(trial, frame) for frame in dataset.image_frames(trial)[::every]]
+    return np.stack([read_image(path, (size, size)) for path in paths])
 
 
 def write_tracks(realdata, dataset, folder) -> dict:
