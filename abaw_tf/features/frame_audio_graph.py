@@ -79,12 +79,15 @@ class SegmentFeatures(layers.Layer):
         self._mel = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels).T
         self._cosines = scipy.fft.dct(np.eye(n_mels), norm="ortho")[:, :n_mfcc].astype(np.float32)
 
+    def build(self, input_shape):
+        if input_shape[-1] is None:
+            raise ValueError(
+                f"the length of a segment must be known when the graph is built. Received: shape={tuple(input_shape)}"
+            )
+        self.built = True
+
     def call(self, segments):
         config, length = self.config, segments.shape[-1]
-        if length is None:
-            raise ValueError(
-                f"the length of a segment must be known when the graph is built. Received: shape={segments.shape}"
-            )
         margin = config.n_fft // 2
         padding = [(0, 0)] * (len(segments.shape) - 1) + [(margin, margin)]
         padded = ops.pad(ops.cast(segments, "float32"), padding)

@@ -4,6 +4,7 @@
 there were, whether it is silent. `abaw_tf.media.audio_graph` does the same inside a TensorFlow graph.
 """
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from abaw_tf.files import replacing
 
 from .decoding import open_stream
 from .errors import MediaError
-from .sound_streams import SOUND_FILES, TOLERANCE, read_stream
+from .sound_streams import SOUND_FILES, read_stream
 
 # A sound that never goes beyond this (-80 dB of full scale, three steps of 16 bits) is called silent.
 SILENCE = 1e-4
+# Sound that begins later or ends earlier than the picture by up to this (seconds) is not worth a word.
+MENTIONED = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +68,7 @@ class Sound:
         Parameters
         ----------
         duration : float, optional
-            Seconds of picture, to compare with. Differences up to `TOLERANCE` are not mentioned.
+            Seconds of picture, to compare with. Differences up to `MENTIONED` are passed over.
         """
         if not self.channels:
             return ["no sound stream"]
@@ -75,11 +78,13 @@ class Sound:
         if self.is_silent:
             cause = f": its {self.channels} channels cancel each other" if self.peak > SILENCE else ""
             found.append(f"the sound is silent{cause}")
-        if self.spans[0][0] > TOLERANCE:
+        if self.spans[0][0] > MENTIONED:
             found.append(f"the sound begins {self.spans[0][0]:.2f} s after the picture")
-        for (_, stop), (start, _) in zip(self.spans, self.spans[1:]):
-            found.append(f"a hole in the sound from {stop:.2f} to {start:.2f} s")
-        if duration is not None and duration - self.spans[-1][1] > TOLERANCE:
+        holes = [(stop, start) for (_, stop), (start, _) in itertools.pairwise(self.spans)]
+        if holes:
+            lost = sum(stop - start for start, stop in holes)
+            found.append(f"{len(holes)} hole(s) in the sound, {lost:.2f} s in all, the first at {holes[0][0]:.2f} s")
+        if duration is not None and duration - self.spans[-1][1] > MENTIONED:
             found.append(f"the sound ends at {self.spans[-1][1]:.2f} s, the picture at {duration:.2f} s")
         return found
 
@@ -112,7 +117,8 @@ def load_audio(
     Returns
     -------
     samples : ndarray of float32, shape (n,) or (n, channels)
-        In [-1, 1]. Silence for a missing stream has one channel. A hole in the stream (time stamps that jump ahead) is silence.
+        In [-1, 1]. Silence for a missing stream has one channel. A hole in the stream (time stamps that jump ahead) is silence, of
+        an overlap (they jump back a little) the first part counts.
     sample_rate : int
 
     Raises

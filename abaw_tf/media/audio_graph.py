@@ -1,7 +1,19 @@
 """Sound inside a TensorFlow graph, for `tf.data`: decoded and resampled by tensorflow-io where it is installed (``abaw_tf[io]``).
 
-Two paths give the same waveform and, from it, the same features, within tolerances that tests/end_to_end/test_real_frame_audio.py holds
-them to on real speech. The reference path is `abaw_tf.media.audio` (libsndfile, FFmpeg, soxr) called from the graph.
+The reference path is `abaw_tf.media.audio` (libsndfile, FFmpeg, soxr) called from the graph. tests/end_to_end/test_real_frame_audio.py
+holds the two paths to these tolerances on GRID and Emo-DB sound:
+
+==============================================  =============  ==============================================
+what                                            no resampling  16, 22.05 and 44.1 kHz to one another
+==============================================  =============  ==============================================
+waveform, error / signal (rms)                  0              5 %; 0.1 % below 0.8 of the lower Nyquist rate
+MFCC, error / spread over the video (rms)       1e-5           0.1
+a single MFCC (decibels)                        0.002          6
+mel power below 0.85 of the lower Nyquist rate  0.1 %          10 %
+==============================================  =============  ==============================================
+
+tensorflow-io's resampler (Speex, quality 4) begins to cut at 0.84 of the lower Nyquist rate, soxr's at 0.91: above that they differ.
+So train and predict on one path, or choose the recordings' own sample rate. It is also some sixty times slower than soxr.
 """
 
 import importlib.util

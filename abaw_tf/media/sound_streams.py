@@ -11,8 +11,12 @@ from .errors import MediaError
 
 # Read by libsndfile; everything else goes through FFmpeg.
 SOUND_FILES = frozenset({".wav", ".flac", ".ogg", ".aif", ".aiff", ".au", ".caf"})
-# Time stamps of sound that are off by less than this (seconds) are rounding; a later one is a hole, filled with silence.
-TOLERANCE = 0.05
+# Time stamps of sound that are off by less than this (seconds) are rounding, half a video frame at most. A later one is a hole, filled
+# with silence; an earlier one an overlap, of which the first part is kept. Otherwise joined files, whose sound is a little shorter or
+# longer than their picture, would get out of step more and more.
+TOLERANCE = 0.02
+# A time stamp this far (seconds) behind is no overlap but a new time line, which follows on (as in `abaw_tf.media.video`).
+DISCONTINUITY = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,19 +82,20 @@ def _read_container(path, align, mono):
             stamp = seconds(frame, stream)
             if first is None:
                 first, begin = stamp or 0.0, 0
-            if stamp is not None and stamp - first - n / rate > TOLERANCE:
-                hole = round((stamp - first) * rate) - n
-                chunks.append(np.zeros((1 if mono else channels, hole), np.float32))
+            lag = 0 if stamp is None else round((stamp - first) * rate) - n
+            if lag > TOLERANCE * rate:
+                chunks.append(np.zeros((1 if mono else channels, lag), np.float32))
                 spans.append((begin, n))
-                n += hole
+                n += lag
                 begin = n
+            overlap = -lag if -DISCONTINUITY * rate < lag < -TOLERANCE * rate else 0
             frame.pts = None
             for converted in resampler.resample(frame):
-                chunk = converted.to_ndarray()
+                chunk = converted.to_ndarray()[:, overlap:]
                 peak = float(np.maximum(peak, np.abs(chunk).max(initial=0)))  # keeps a NaN
                 # Averaged here, not at the end: an hour of stereo need not be held.
                 chunks.append(chunk.mean(axis=0, keepdims=True, dtype=np.float32) if mono else chunk)
-                n += converted.samples
+                n += chunk.shape[1]
         if not chunks:
             raise MediaError(
                 f"{path}: no sound can be decoded from its audio stream; replace the file by an intact copy"

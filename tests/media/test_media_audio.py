@@ -1,9 +1,13 @@
 """Sound reading against librosa, clicks at known times and real videos."""
 
+from fractions import Fraction
+
+import av
 import librosa
 import numpy as np
 import pytest
 import soundfile
+from scipy import signal
 
 from abaw_tf.media import audio, video
 from abaw_tf.media.video import MediaError, MediaWarning
@@ -113,6 +117,19 @@ def test_sound_that_begins_before_the_picture(realdata):
     np.testing.assert_array_equal(aligned, stream[round(0.036 * rate) :])
 
 
+def test_sound_of_joined_clips_stays_in_step(realdata):
+    """Each clip's sound is 22 ms shorter than its picture: without the holes the last clip would be heard 132 ms early."""
+    (path,) = (realdata / "video_derived").glob("*.mp4")
+    sound = audio.read_sound(path, 8000)
+    assert len(sound.spans) == 7
+    singles = [audio.load_audio(clip, 8000)[0] for clip in sorted((realdata / "video_grid").glob("*.mpg"))]
+    for start in range(0, 7 * 24000, 24000):
+        piece = sound.samples[start : start + 22000]
+        matches = [signal.correlate(piece, clip[:22000]) for clip in singles]
+        lag = np.argmax(max(matches, key=np.max)) - 21999
+        assert abs(lag / 8000) <= 0.02
+
+
 def test_silent_track_is_silence(realdata):
     samples, rate = audio.load_audio(realdata / "video_pyfeat/WolfgangLanger_Pexels.mp4", 16000)
     assert rate == 16000
@@ -188,3 +205,91 @@ def test_write_wav_refuses_what_it_would_spoil(tmp_path):
     assert not list(tmp_path.iterdir())
     path = audio.write_wav(tmp_path / "a.wav", np.array([0.0, 1.5]), 16000, subtype="FLOAT")
     np.testing.assert_array_equal(audio.load_audio(path)[0], np.float32([0, 1.5]))
+
+
+def write_stamped_sound(path, samples, stamps, rate=16000, size=800):
+    """A sound file in a container, in packets of `size` samples, of which the i-th is stamped `stamps[i]` (in samples)."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=rate, layout="mono")
+        for i, stamp in enumerate(stamps):
+            chunk = np.round(samples[None, i * size : (i + 1) * size] * 32767).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(chunk, "s16", "mono")
+            frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), stamp
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_record_of_intact_sound(tmp_path):
+    stereo = np.random.default_rng(0).uniform(-0.5, 0.5, (16000, 2)).astype(np.float32)
+    path = audio.write_wav(tmp_path / "a.wav", stereo, 16000, subtype="FLOAT")
+    sound = audio.read_sound(path, 8000)
+    assert (sound.channels, sound.source_rate, sound.sample_rate) == (2, 16000, 8000)
+    assert sound.peak == np.abs(stereo).max()
+    assert sound.spans == ((0.0, 1.0),)
+    assert not sound.is_absent
+    assert not sound.is_silent
+    assert sound.findings(1.0) == []
+    np.testing.assert_allclose(
+        sound.samples, librosa.resample(stereo.mean(1), orig_sr=16000, target_sr=8000), atol=1e-6
+    )
+
+
+def test_hole_is_silence_and_reported(tmp_path):
+    tone = (0.5 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)).astype(np.float32)
+    stamps = np.arange(20) * 800 + np.repeat([0, 16000], 10)  # its second half is 1 s late
+    sound = audio.read_sound(write_stamped_sound(tmp_path / "a.mkv", tone, stamps.tolist()))
+    np.testing.assert_allclose(sound.spans, [(0, 0.5), (1.5, 2.0)], atol=1e-3)
+    expected = np.concatenate([tone[:8000], np.zeros(16000, np.float32), tone[8000:]])
+    np.testing.assert_allclose(sound.samples, expected, atol=1e-4)
+    assert sound.findings(2.0) == ["1 hole(s) in the sound, 1.00 s in all, the first at 0.50 s"]
+
+
+def test_overlap_is_heard_once(tmp_path):
+    """Ten times in a row, 50 ms too much sound: what follows stays in its place."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 40 * 800).astype(np.float32)
+    stamps = [i * 800 - 800 * ((i + 2) // 4) for i in range(40)]
+    sound = audio.read_sound(write_stamped_sound(tmp_path / "a.mkv", noise, stamps))
+    assert len(sound.samples) == stamps[-1] + 800 == 30 * 800
+    last = stamps[37]
+    assert stamps[37] - stamps[36] == 800
+    np.testing.assert_allclose(sound.samples[last : last + 800], noise[37 * 800 : 38 * 800], atol=1e-4)
+    assert sound.findings() == []
+
+
+def test_silent_sound_and_channels_that_cancel(tmp_path):
+    silent = audio.read_sound(audio.write_wav(tmp_path / "a.wav", np.zeros((4000, 2)), 8000))
+    assert silent.is_silent
+    assert silent.findings() == ["the sound is silent"]
+    tone = 0.5 * np.sin(np.arange(4000))
+    opposed = audio.read_sound(audio.write_wav(tmp_path / "b.wav", np.stack([tone, -tone], axis=1), 8000))
+    assert opposed.findings() == ["the sound is silent: its 2 channels cancel each other"]
+
+
+def test_record_of_real_clips(realdata):
+    clip = audio.read_sound(realdata / "video_grid/bbaf2n.mpg", 22050)
+    assert (clip.channels, clip.source_rate) == (2, 44100)
+    assert clip.spans[0] == (0, pytest.approx(2.978, abs=1e-3))
+    assert clip.findings(3.0) == []  # 22 ms
+    assert clip.findings(4.0) == ["the sound ends at 2.98 s, the picture at 4.00 s"]
+    late = audio.read_sound(realdata / "video_pyfeat/face_noface.mov", 16000)
+    assert late.spans[0][0] == pytest.approx(2.43, abs=1e-3)
+    assert late.findings() == ["the sound begins 2.43 s after the picture"]
+    assert audio.read_sound(realdata / "video_pyfeat/WolfgangLanger_Pexels.mp4").findings() == ["the sound is silent"]
+
+
+def test_record_of_a_video_without_sound(realdata):
+    path = realdata / "pose_tfjs/pose_1.mp4"
+    sound = audio.read_sound(path, 16000)
+    assert sound.is_absent
+    assert not sound.is_silent
+    assert (len(sound.samples), sound.channels, sound.source_rate, sound.spans) == (0, 0, None, ())
+    assert sound.findings(4.0) == ["no sound stream"]
+    with pytest.raises(ValueError, match="needs a sample_rate"):
+        audio.read_sound(path)
+
+
+def test_samples_that_are_not_finite(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.array([0.0, np.nan, 0.5]), 8000, subtype="FLOAT")
+    with pytest.raises(MediaError, match=r"a\.wav: its samples are not all finite"):
+        audio.load_audio(tmp_path / "a.wav")
