@@ -100,7 +100,7 @@ def choose_rows(table, n_frames, boxes=None, person="largest", times=None, width
     person : {"largest", "left", "right"}
         Whom to follow without `boxes`.
     times : array, shape (n_frames,), optional
-        Of the frames, in seconds; by default the column ``timestamp`` (which is 0 throughout if OpenFace was run on single images).
+        Of the frames, in seconds; by default the column ``timestamp`` (which can be 0 throughout where OpenFace ran on a folder of images).
     width : int, optional
         Of the picture, in pixels; needed for ``"left"`` and ``"right"``, where a frame shows a single face.
 
