@@ -20,7 +20,8 @@ import keras
 
 from abaw_tf.labels import check_option
 from abaw_tf.models import stat_lstm_parts as parts
-from abaw_tf.models.stat_lstm_heads import PRESETS, REGRESSIONS, Derivation, build_stat_lstm_head
+from abaw_tf.models.face_model import copy_face_model
+from abaw_tf.models.stat_lstm_heads import PRESETS, REGRESSIONS, STATS, Derivation, build_stat_lstm_head
 from abaw_tf.models.stat_lstm_losses import LOSS_WEIGHTS, compile_stat_lstm, multitask_losses
 from abaw_tf.models.stat_lstm_network import build_stat_lstm, join, rewire, set_trainable
 from abaw_tf.training.balanced_faces import BalancedFacesRecipe
@@ -118,10 +119,11 @@ class StatLstmRecipe(BalancedFacesRecipe):
         Consecutive frames with targets per example. 1: an example is one block (paper). More: the base runs once per frame of the
         chunk, which is 10 to 14 times as fast, but frames of an example are then alike (our addition).
     prediction_chunk : int
-        The same outside training, where it changes speed and memory alone: 112 (our choice).
+        The same outside training, where it changes speed, memory and, as a mean over chunks, ``val_loss``, but no prediction and no
+        score: 112 (our choice).
     both_labels : bool
-        Train and validate only on frames that have both an expression, and valence and arousal (code). False: mask what is missing (our
-        choice).
+        Train and validate only on frames that have both an expression, and valence and arousal (code); blocks are formed of these. False:
+        mask what is missing (our choice); with `class_balanced`, a chunk without any expression is still never drawn.
     across_gaps : bool
         Blocks take the last frames that have a face, whatever lies between them (code), or begin anew after a gap.
     optimizer : str
@@ -161,13 +163,20 @@ class StatLstmRecipe(BalancedFacesRecipe):
 
     def __post_init__(self):
         super().__post_init__()
-        for key, options in (("derivation", tuple(PRESETS)), ("reads", READS), ("optimizer", OPTIMIZERS)):
+        known = {
+            "derivation": tuple(PRESETS),
+            "reads": READS,
+            "optimizer": OPTIMIZERS,
+            "batch_norm": parts.BATCH_NORM,
+            "stat": STATS,
+        }
+        for key, options in known.items():
             try:
                 check_option(key, getattr(self, key), options)
             except ValueError as error:
                 raise RecipeError(str(error)) from None
-        for key in ("block", "chunk", "prediction_chunk"):
-            if getattr(self, key) < 1:
+        for key in ("block", "chunk", "prediction_chunk", "n_features"):
+            if getattr(self, key) is not None and getattr(self, key) < 1:
                 raise RecipeError(f"`{key}` must be at least 1. Received: {key}={getattr(self, key)}")
         if self.reads == "images" and self.n_features is not None:
             raise RecipeError(
@@ -226,7 +235,7 @@ class StatLstmRecipe(BalancedFacesRecipe):
         head = {key: getattr(self, key) for key in ("block", "stat", "expression_units", "regression_units", "dropout")}
         head |= {key: getattr(self, key) for key in ("lstm_units", "lstm_layers", "recurrent_dropout")}
         if self.reads == "tracks":
-            n_features = self.n_features or 32 * self.width
+            n_features = 32 * self.width if self.n_features is None else self.n_features
             upper = build_stat_lstm_head(self.derivation, n_features, len(self.classes), **head)
             return parts.wire_tracks(upper, None, f"{self.derivation}_tracks")
         model = build_stat_lstm(
@@ -235,11 +244,13 @@ class StatLstmRecipe(BalancedFacesRecipe):
             self.image_size,
             self.batch_norm,
             self.trainable_from,
-            self.face_run or self.weights,
+            None if self.face_run else self.weights,
             self.blocks,
             self.width,
             **head,
         )
+        if self.face_run:
+            copy_face_model(self.face_run, model.get_layer("base"))
         return model if self._single_images else rewire(model, "chunk")
 
     def compile(self, model):

@@ -12,6 +12,7 @@ from abaw_tf.labels import check_option
 from abaw_tf.models.layers import CurrentFrame, StatisticsOverTime, hard_sigmoid_keras2
 
 RECURRENT_ACTIVATIONS = {"sigmoid": "sigmoid", "hard_sigmoid_keras2": hard_sigmoid_keras2}
+STATS = ("v0", "v1")
 REGRESSIONS = {"arousal": 1, "valence": 1, "va_vector": 5}
 
 
@@ -79,7 +80,7 @@ def build_stat_lstm_head(
     stat : {"v0", "v1"}
         STAT of the probabilities (the networks submitted), or also the mean of the features of the block (paper; code, "V1").
     expression_units, regression_units : tuple of int, optional
-        Widths of the dense layers of a branch; those of the preset by default.
+        Widths of the dense layers of a branch, ``()`` for none; those of the preset by default.
     dropout, recurrent_dropout : float
         Rates of all dropouts (LSTM inputs included), and of that on the recurrent state.
     lstm_units, lstm_layers : int
@@ -101,7 +102,7 @@ def build_stat_lstm_head(
     """
     # Checks
     check_option("preset", preset, tuple(PRESETS))
-    check_option("stat", stat, ("v0", "v1"))
+    check_option("stat", stat, STATS)
     check_option("recurrent_activation", recurrent_activation, tuple(RECURRENT_ACTIVATIONS))
     for key, value, least in (("n_classes", n_classes, 2), ("block", block, 1), ("n_features", n_features, 1)):
         if value < least:
@@ -112,8 +113,8 @@ def build_stat_lstm_head(
         if not 0 <= rate < 1:
             raise ValueError(f"`{key}` must be in [0, 1). Received: {key}={rate}")
     derivation = PRESETS[preset]
-    units = dict.fromkeys(REGRESSIONS, regression_units or derivation.regression_units)
-    units["expression"] = expression_units or derivation.expression_units
+    units = dict.fromkeys(REGRESSIONS, derivation.regression_units if regression_units is None else regression_units)
+    units["expression"] = derivation.expression_units if expression_units is None else expression_units
 
     # The functional graph
     if derivation.frames:

@@ -11,6 +11,8 @@ All are causal: blocks reach back from the current frame. Frames count as the or
 a trial's first frame is repeated in front of it `block` - 1 times.
 """
 
+from pathlib import Path
+
 from abaw_tf.labels import check_option
 from abaw_tf.models import stat_lstm_parts as parts
 from abaw_tf.models.stat_lstm_heads import PRESETS, build_stat_lstm_head
@@ -87,7 +89,7 @@ def build_stat_lstm(
     upper = build_stat_lstm_head(preset, 32 * width, n_classes, **head)
 
     # The functional graph
-    published = str(weights).startswith("do2020_")
+    published = str(weights).startswith("do2020_") and not Path(weights).is_dir()
     base_weights, frames = None if published else weights, PRESETS[preset].frames
     base = parts.build_base(n_classes, image_size, blocks, width, frames, batch_norm, base_weights)
     model = join(base, upper, name or preset)

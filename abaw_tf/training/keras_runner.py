@@ -16,7 +16,7 @@ from abaw_tf.features.extractors import weights_hash
 from abaw_tf.files import replacing
 from abaw_tf.training.callbacks import Recorder, Replayable, Reseed
 from abaw_tf.training.needs import Images, Track
-from abaw_tf.training.run import RunError
+from abaw_tf.training.run import Run, RunError
 from abaw_tf.training.tracks import open_store
 
 STRATEGIES = ("default", "mirrored")
@@ -25,7 +25,6 @@ STRATEGIES = ("default", "mirrored")
 def fit(run, dataset, train_table, validation_table, stores, strategy, progress):
     """Train the run's model to its end, from its checkpoint if there is one; return entries for the run card."""
     recipe, unreadable = run.recipe, {}
-    stores = _open_stores(recipe, dataset, (train_table, validation_table), stores, progress)
     train_table, validation_table = (_usable(recipe, table) for table in (train_table, validation_table))
     if recipe.needs_every_label():
         train_table = _labelled(recipe, train_table, "train", every=True)
@@ -33,8 +32,10 @@ def fit(run, dataset, train_table, validation_table, stores, strategy, progress)
     train_table, class_weights, counts = _balanced(recipe, train_table)
     if recipe.windows() is None:
         validation_table = _labelled(recipe, validation_table, "validation")
-    recorder = Recorder(run, _fingerprint(train_table, validation_table))
+    # Tracks last: they may take hours, and what is wrong with the labels or the network is known before.
     model = _compiled(recipe, strategy)
+    stores = _open_stores(run, dataset, (train_table, validation_table), stores, progress)
+    recorder = Recorder(run, _fingerprint(train_table, validation_table))
     start_epoch = recorder.restore(model)
     schedules = recipe.callbacks()
     for schedule in schedules:
@@ -42,6 +43,10 @@ def fit(run, dataset, train_table, validation_table, stores, strategy, progress)
         if start_epoch and isinstance(schedule, Replayable):
             schedule.replay(recorder.history)
     training = _Feed(recipe, train_table, stores, unreadable, class_weights, training=True)
+    training.check(model)
+    if not start_epoch:
+        in_order = _Feed(recipe, train_table, stores, unreadable).dataset()
+        recipe.adapt(model, in_order.map(lambda inputs, targets, weights: inputs))
     if not recorder.done:
         model.fit(
             training.dataset(start_epoch),
@@ -83,17 +88,18 @@ def predict(run, dataset, table, stores, progress):
         One row per row of `rows`.
     """
     recipe, unreadable = run.recipe, {}
-    stores = _open_stores(recipe, dataset, (table,), stores, progress)
+    stores = _open_stores(run, dataset, (table,), stores, progress)
     table = _usable(recipe, table)
     feed = _Feed(recipe, table, stores, unreadable, every_frame=True)
     model = run.load_model()
+    feed.check(model)
     _without_xla_on_cpu(model)
     verbose = (1 if sys.stdout.isatty() else 2) if progress else 0
     outputs = model.predict(feed.dataset().map(lambda inputs, targets, weights: inputs), verbose=verbose)
     if feed.spans is not None and feed.target == "frames":
         outputs = {name: stitch_frames(feed.spans, values, len(table)) for name, values in outputs.items()}
     seen = np.ones(len(table), bool)
-    if feed.spans is None:
+    if feed.spans is None or feed.windows.missing_image == "skip":
         seen &= ~table["path"].isin(unreadable).to_numpy()
     for values in outputs.values():
         seen &= np.isfinite(values.reshape(len(values), -1)).all(axis=1)
@@ -118,6 +124,16 @@ class _Feed:
             for name, need in recipe.inputs().items()
         }
         self.target = "frames" if windows is None else windows.target
+
+    def check(self, model):
+        """Refuse tracks that are not as wide as the model's inputs."""
+        widths = {tensor.name: tensor.shape[-1] for tensor in model.inputs}
+        for name, source in self.sources.items():
+            if not source.is_image and source.shape[-1] != widths[name]:
+                raise RunError(
+                    f"the model takes {widths[name]} numbers per frame as `{name}`: give the recipe the sizes (and the edition) of the "
+                    f"network that the tracks come from. Received: tracks of {source.shape[-1]}"
+                )
 
     def examples_per_epoch(self):
         """Examples in an epoch of training."""
@@ -150,10 +166,30 @@ class _Feed:
         )
 
 
-def _open_stores(recipe, dataset, tables, stores, progress):
+def _open_stores(run, dataset, tables, stores, progress):
+    recipe = run.recipe
     trials = sorted({trial for table in tables for trial in table["trial"].unique()})
     needs = {name: need for name, need in recipe.inputs().items() if not isinstance(need, Images)}
-    return {name: open_store(need, dataset, trials, stores, progress) for name, need in needs.items()}
+    for need in needs.values():
+        if need.run and need.store not in (stores or {}):
+            _check_run(need)
+    folder = run.folder / "features"
+    return {name: open_store(need, dataset, trials, stores, progress, folder) for name, need in needs.items()}
+
+
+def _check_run(need):
+    """Refuse a run that would make other tracks later, or makes them from other crops than those that count."""
+    run = Run(need.run)
+    if not run.finished:
+        raise RunError(
+            f"{run.folder}: tracks come from a finished run; train it to its end first. Received: status {run.card.get('status')}"
+        )
+    kinds = {other.kind for other in run.recipe.inputs().values() if isinstance(other, Images)}
+    if kinds and need.kind not in kinds:
+        raise RunError(
+            f"{run.folder}: its tracks are made from other crops; give both recipes the same `image_kind`. "
+            f"Received: {need.kind!r} and {', '.join(map(repr, kinds))}"
+        )
 
 
 def _usable(recipe, table):

@@ -1,25 +1,18 @@
-"""The STAT/LSTM network of Do et al.: sizes, wirings, losses, contract."""
+"""The STAT/LSTM network of Do et al.: sizes, wirings, what is trained, where its weights come from."""
 
 import h5py
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_contract import ModelContract, without_xla
+from model_contract import without_xla
+from stat_lstm_networks import BASE, SMALL, WITHOUT_DROPOUT, images, labels, random_network
 
 from abaw_tf.backbones.checkpoints import REGISTRY
 from abaw_tf.backbones.vggface2 import build_vggface2_resnet50
 from abaw_tf.data.windows import causal_blocks
 from abaw_tf.labels import EXPRESSIONS_7
-from abaw_tf.metrics import ccc
-from abaw_tf.models.stat_lstm import (
-    PRESETS,
-    build_stat_lstm,
-    compile_stat_lstm,
-    multitask_losses,
-    rewire,
-)
-from abaw_tf.targets import va_vector
+from abaw_tf.models.stat_lstm import PRESETS, build_stat_lstm, compile_stat_lstm, multitask_losses, rewire
 
 WIDE = {"expression_units": (2048,), "regression_units": (2048,)}
 
@@ -44,59 +37,6 @@ def test_the_published_sizes(preset, changes, parameters, fused):
         fused
     )
     assert isinstance(model.get_layer("base"), keras.Model)
-
-
-BASE = {"blocks": (1, 1, 1, 1), "width": 4}
-SMALL = {
-    **BASE,
-    "image_size": 32,
-    "expression_units": (16,),
-    "regression_units": (16, 8),
-    "lstm_units": 8,
-}
-WITHOUT_DROPOUT = {"dropout": 0.0, "recurrent_dropout": 0.0}
-
-
-def random_network(preset, **changes):
-    """A small network none of whose weights has its initial value: all layers and stored statistics count."""
-    keras.utils.set_random_seed(0)
-    model = build_stat_lstm(preset, **{**SMALL, **changes})
-    rng = np.random.default_rng(0)
-    for variable in model.get_layer("base").variables + model.get_layer("head").variables:
-        if "seed" in variable.path:
-            continue
-        value = keras.ops.convert_to_numpy(variable)
-        positive = "gamma" in variable.path or "moving_variance" in variable.path
-        variable.assign(
-            rng.uniform(0.5, 1.5, value.shape)
-            if positive
-            else value + rng.normal(0, 0.1 * value.std() + 0.05, value.shape)
-        )
-    # features of size one: probabilities that are neither all alike nor all 0 and 1
-    base = model.get_layer("base")
-    scale = np.asarray(base(images(8))["features"]).std()
-    for variable in base.get_layer("features").variables:
-        variable.assign(variable / scale)
-    return without_xla(model)
-
-
-def images(n, seed=1):
-    return np.random.default_rng(seed).uniform(0, 255, (n, 32, 32, 3)).astype("float32")
-
-
-def labels(n):
-    """Targets and weights of n frames, with labels missing in every output."""
-    rng = np.random.default_rng(2)
-    valence, arousal = rng.uniform(-1, 1, (2, n)).astype("float32")
-    valence[0] = arousal[1] = np.nan
-    expression = rng.integers(0, 7, n)
-    expression[2] = -1
-    return {
-        "expression": expression,
-        "arousal": arousal,
-        "valence": valence,
-        "va_vector": va_vector(valence, arousal),
-    }
 
 
 def loss_and_gradients(model, inputs, targets):
@@ -197,44 +137,6 @@ def test_outputs_do_not_depend_on_later_frames():
         assert not np.allclose(np.asarray(after[key])[:, 3:], np.asarray(before[key])[:, 3:], atol=1e-6)
 
 
-def test_the_fused_vector_has_the_published_order():
-    model = random_network("frames_va", block=4)
-    head = model.get_layer("head")
-    fused = keras.Model(head.input, head.get_layer("fusion").output)
-    rng = np.random.default_rng(0)
-    p, f = rng.uniform(size=(2, 4, 7)).astype("float32"), rng.uniform(size=(2, 128)).astype("float32")
-    expected = np.concatenate([p.max(1), p.min(1), p.mean(1), f, p[:, -1]], axis=1)
-    np.testing.assert_allclose(np.asarray(fused({"probabilities": p, "features": f})), expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("name", "gate"),
-    [
-        ("sigmoid", lambda x: 1 / (1 + np.exp(-x))),
-        ("hard_sigmoid_keras2", lambda x: np.clip(0.2 * x + 0.5, 0, 1)),
-    ],
-)
-def test_the_lstm_module_is_the_published_one(name, gate):
-    """Against the recurrence written out, in float64."""
-    model = random_network("lstm", block=4, lstm_layers=1, recurrent_activation=name, **WITHOUT_DROPOUT)
-    head = model.get_layer("head")
-    p = np.random.default_rng(0).uniform(-3, 3, (2, 4, 7))
-
-    def run(cell, steps):
-        kernel, recurrent, bias = (np.asarray(v, np.float64) for v in cell.trainable_variables)
-        h = c = np.zeros((2, 8))
-        for x in steps:
-            i, f, g, o = np.split(x @ kernel + h @ recurrent + bias, 4, axis=1)
-            c = gate(f) * c + gate(i) * np.tanh(g)
-            h = gate(o) * np.tanh(c)
-        return h
-
-    both = head.get_layer("lstm_1")
-    steps = list(p.transpose(1, 0, 2))
-    expected = np.concatenate([run(both.forward_layer, steps), run(both.backward_layer, steps[::-1])], axis=1)
-    np.testing.assert_allclose(np.asarray(both(p.astype("float32"))), expected, atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("start", "stages"),
     [
@@ -255,32 +157,6 @@ def test_batch_statistics_are_an_option():
         model = random_network("frames", block=4, batch_norm=batch_norm, **WITHOUT_DROPOUT)
         in_training, otherwise = (np.asarray(model(x, training=t)["expression"]) for t in (True, False))
         assert np.allclose(in_training, otherwise, atol=1e-6) == equal
-
-
-def test_the_target_vector():
-    found = va_vector([0.5, np.nan, -1.0], [0.1, 0.2, 1.0])
-    expected = [[0.1, 0.5, 0.3, 0.2, 0.2], [0.2, np.nan, np.nan, np.nan, np.nan], [1.0, -1.0, 0.0, 1.0, 1.0]]
-    np.testing.assert_allclose(found, np.array(expected, np.float32), atol=1e-7)
-    assert found.dtype == np.float32
-    with pytest.raises(ValueError, match="same shape"):
-        va_vector([0.1], [0.1, 0.2])
-
-
-def test_the_total_loss_is_the_papers():
-    """Against NumPy over the labelled frames."""
-    rng = np.random.default_rng(3)
-    truth = labels(12)
-    p = rng.dirichlet(np.ones(7), 12).astype("float32")
-    a, v = rng.uniform(-1, 1, (2, 12)).astype("float32")
-    vector = rng.uniform(-1, 1, (12, 5)).astype("float32")
-    predicted = {"expression": p, "arousal": a[:, None], "valence": v[:, None], "va_vector": vector}
-    losses, weights = multitask_losses(predicted)
-    total = sum(weights[key] * float(losses[key](truth[key], predicted[key])) for key in losses)
-    known = truth["expression"] >= 0
-    entropy = -np.log(p[known, truth["expression"][known]]).mean()
-    errors = [1 - ccc(truth[key], x) for key, x in (("arousal", a), ("valence", v))]
-    square = np.nanmean((truth["va_vector"] - vector) ** 2)
-    assert total == pytest.approx(entropy + 0.4 * sum(errors) + 0.2 * square, rel=1e-5)
 
 
 @pytest.mark.slow
@@ -321,52 +197,6 @@ def test_a_chunk_must_hold_a_block():
     chunk = rewire(build_stat_lstm("frames", **SMALL, block=5), "chunk")
     with pytest.raises(ValueError, match="as many frames as a block, 5"):
         chunk({"frames": images(4)[None]})
-
-
-class TestBlockContract(ModelContract):
-    outputs = {"expression": (7,), "arousal": (1,), "valence": (1,), "va_vector": (5,)}  # noqa: RUF012
-
-    def build(self):
-        return build_stat_lstm("lstm_va", block=3, **SMALL)
-
-    def inputs(self, n):
-        return {"frames": images(n * 3).reshape(n, 3, 32, 32, 3).astype("uint8")}
-
-
-@pytest.mark.slow
-class TestFramesContract(TestBlockContract):
-    def build(self):
-        return build_stat_lstm("frames_va", block=3, stat="v1", batch_norm="batch", **SMALL)
-
-
-@pytest.mark.slow
-class TestImageContract(TestBlockContract):
-    def build(self):
-        return build_stat_lstm("image_va", **SMALL)
-
-    def inputs(self, n):
-        return {"image": images(n).astype("uint8")}
-
-
-class TestChunkContract(ModelContract):
-    outputs = {"expression": (2, 7), "arousal": (2, 1), "valence": (2, 1), "va_vector": (2, 5)}  # noqa: RUF012
-
-    def build(self):
-        return rewire(build_stat_lstm("frames_va", block=3, **SMALL), "chunk", n_frames=2)
-
-    def inputs(self, n):
-        return {"frames": images(n * 4).reshape(n, 4, 32, 32, 3).astype("uint8")}
-
-
-@pytest.mark.slow
-class TestTracksContract(TestChunkContract):
-    def build(self):
-        return rewire(build_stat_lstm("lstm_va", block=3, **SMALL), "tracks", n_frames=2)
-
-    def inputs(self, n):
-        rng = np.random.default_rng(0)
-        probabilities = rng.dirichlet(np.ones(7), (n, 4)).astype("float32")
-        return {"probabilities": probabilities, "features": rng.normal(size=(n, 2, 128)).astype("float32")}
 
 
 def write_hdf5(path, network, rng):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_models_stat_lstm import WITHOUT_DROPOUT, images, random_network
+from stat_lstm_networks import WITHOUT_DROPOUT, images, random_network
 
 from abaw_tf.models.stat_lstm import rewire
 from abaw_tf.models.stat_lstm_stream import StatLstmStream
