@@ -14,7 +14,6 @@ from abaw_tf.training.recipe import Recipe
 from abaw_tf.training.run import Run
 
 DERIVATIONS = ("image_va", "lstm_va")
-
 SHOWN, MAN = "WolfgangLanger_Pexels", "single_face"
 
 FOLDS = (
@@ -175,10 +174,9 @@ def _differences(runs, dataset, stores, held_out, unlabelled) -> dict:
     """`online_difference` of every clip."""
     run_of = {trial: run for run, trials in zip(runs, FOLDS) for trial in trials}
     found = {trial: online_difference(run_of[trial], dataset, trial, held_out, stores) for trial in GROUPS["all"]}
-    man = run_of[MAN]
-    return found | {
-        trial: online_difference(man, dataset, trial, unlabelled, stores) for trial in unlabelled["trial"].unique()
-    }
+    for trial in unlabelled["trial"].unique():
+        found[trial] = online_difference(run_of[MAN], dataset, trial, unlabelled, stores)
+    return found
 
 
 def _constant(truth) -> pd.DataFrame:
@@ -267,8 +265,7 @@ def _notes(truth, to_va, unlabelled, differences, bootstrap) -> list:
         f"tracks: 128 features (layer add_4) and 7 probabilities of mini-XCEPTION (FER-2013); {ALONE}: its own probabilities, through the "
         "same map",
         f"{CONSTANT}: commonest class and mean values of the other folds",
-        "disgust, fear and sadness are the woman's alone: no network that predicts her was shown them, though mini-XCEPTION was (by other "
-        "faces), so that what is trained on these few clips stays behind what it is made of",
+        "disgust, fear and sadness are the woman's alone: what predicts her has not seen them here; mini-XCEPTION has, on other faces",
         "the speakers hardly move from neutral: their CCC and macro F1 rest on a few frames",
         f"online difference: largest of any probability, valence or arousal between frame by frame and in one go; {worst:.0e} on the clips "
         f"without labels ({', '.join(without.index)}), where faces come, go or never are",

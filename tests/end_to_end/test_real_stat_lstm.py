@@ -23,6 +23,7 @@ from abaw_tf.studies.real_clips import (
     RETURNS,
     UNLABELLED,
     ProbabilitiesToVA,
+    read_faces,
     write_clips,
     write_tracks,
 )
@@ -252,7 +253,7 @@ def test_the_study(realdata, tmp_path):
     print("\n" + result.format())
     table = result.table
     assert list(table.index.unique(0)) == list(do2020_real.GROUPS)
-    assert table.loc["all", "frames"].eq(1144).all()
+    assert table.loc["all"]["frames"].eq(1144).all()
     assert table["online_difference"].dropna().astype(float).max() <= 1e-5
     for group in do2020_real.GROUPS:
         constant = table.loc[group, do2020_real.CONSTANT]
