@@ -88,6 +88,15 @@ def test_click_of_every_frame_is_in_its_segment_after_an_hour():
     assert (segments[:-1, 33:35].max(axis=1) == 1).all()  # that of the next frame: one half of the segment
 
 
+def test_times_of_a_container_are_exact_enough(tmp_path):
+    """29.97 frames per second through a file: each segment within one sample of its frame."""
+    pictures = (np.zeros((32, 32, 3), np.uint8) for _ in range(120))
+    path = video.write_video(tmp_path / "a.mp4", pictures, fps=30000 / 1001)
+    starts = features.segment_starts(video.frame_times(path), RATE)
+    exact = np.array([round(i * Fraction(1001 * RATE, 30000)) for i in range(120)])
+    assert np.abs(starts - exact).max() <= 1
+
+
 @pytest.mark.parametrize("fps", [7.5, 24000 / 1001, 25, 30])
 def test_one_segment_per_frame_half_of_it_shared(fps):
     times = np.arange(50) / fps
