@@ -6,11 +6,16 @@ S. Rasipuram, J. H. Bhat, A. Maitra, "Multi-modal Sequence-to-sequence Model for
 Features", FG 2020 (arXiv 2002.12766), §I-C and figure 1. No code was published.
 """
 
+from dataclasses import dataclass, field
+from typing import ClassVar
+
 import keras
 from keras import layers, ops
 
 from abaw_tf.labels import check_option
 from abaw_tf.models.layers import ModalityDropout
+from abaw_tf.training.needs import Track, Windows
+from abaw_tf.training.recipe import KerasRecipe, RecipeError
 
 DIMENSIONS = {"audio": 168, "expnet": 2048, "openface": 709}
 UNITS = {"audio": (128, 64), "expnet": (256, 256, 64), "openface": (128, 64)}
@@ -162,3 +167,136 @@ def _head(widths, sequence, units):
     x = layers.Dense(units, activation="relu", name="dense")(x)
     x = layers.Dense(2, activation="tanh", dtype="float32", name="valence_arousal")(x)
     return keras.Model(coded, x, name="head")
+
+
+@dataclass(frozen=True)
+class GruFusionRecipe(KerasRecipe):
+    """Recipe of the GRU fusion network. Defaults: the paper; no code was published, and the paper leaves much open.
+
+    Attributes
+    ----------
+    modalities : tuple of str
+        Branches, any of ``"audio"``, ``"expnet"``, ``"openface"``: all (paper).
+    sequence : int
+        Frames per sequence: 15 (paper).
+    stride : int
+        Frames from one sequence's start to the next: 10, the literal reading of "an overlap of 5" (paper); 5 is the other reading.
+        Predictions of overlapping sequences are averaged (our choice).
+    cell : str
+        ``"gru"`` (paper), or ``"bilstm"`` (paper: similar results).
+    units : dict of str to tuple of int
+        Widths of a branch's layers, by modality, where they are not the paper's.
+    fusion_units : int
+        Dense layer after the concatenation: 64 (paper).
+    dropout : float
+        In the branches of sound and OpenFace: .25 (paper).
+    modality_dropout : float
+        Rate at which whole branches are silenced in training: 0 (our addition).
+    dimensions : dict of str to int
+        Features per frame, by modality, where they are not those of :data:`DIMENSIONS`.
+    face_run : str
+        Run folder of a trained face network whose layer `face_layer` stands in for ExpNet (our addition). Otherwise the store ``expnet``
+        must be given.
+    face_layer : str
+        Its layer: ``"features"``.
+    image_kind : str
+        Crops that this network looks at: ``"cropped_aligned"``, or ``"cropped"``.
+    drop_unlabelled : bool
+        Leave frames without labels out, with no sequence across the gap (our reading of the dataset's -5), or keep them as frames without
+        a target (our choice).
+    learning_rate : float
+        Of RMSprop: 1e-4 (paper).
+    """
+
+    name = "gru_fusion"
+    runs: ClassVar = {"face_run": "face_model"}
+    presets: ClassVar = {
+        "paper": {},
+        # The same graph at a size that two processor cores train in about a minute, with the small face model in ExpNet's place.
+        "small": {
+            "units": {"audio": (32, 16), "expnet": (32, 32, 16), "openface": (32, 16)},
+            "fusion_units": 32,
+            "dimensions": {"expnet": 512},
+            "batch_size": 16,
+            "learning_rate": 1e-3,
+            "epochs": 30,
+            "patience": 8,
+        },
+    }
+
+    # Neither batch size, nor epochs, nor the end of training are stated: our choice.
+    monitor: str = "val_ccc"
+    mode: str = "max"
+    batch_size: int = 64
+    epochs: int = 100
+    patience: int = 10
+
+    modalities: tuple[str, ...] = tuple(DIMENSIONS)
+    sequence: int = 15
+    stride: int = 10
+    cell: str = "gru"
+    units: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    fusion_units: int = 64
+    dropout: float = 0.25
+    modality_dropout: float = 0.0
+    dimensions: dict[str, int] = field(default_factory=dict)
+    face_run: str = ""
+    face_layer: str = "features"
+    image_kind: str = "cropped_aligned"
+    drop_unlabelled: bool = False
+    learning_rate: float = 1e-4
+
+    def __post_init__(self):
+        super().__post_init__()
+        unknown = {key for keys in (self.modalities, self.units, self.dimensions) for key in keys} - set(DIMENSIONS)
+        if unknown or not self.modalities:
+            raise RecipeError(
+                f"`modalities`, `units` and `dimensions` must be by {', '.join(DIMENSIONS)}, and at least one modality must be there. "
+                f"Received: {sorted(unknown) or 'none'}"
+            )
+        if not 1 <= self.stride <= self.sequence:
+            raise RecipeError(
+                f"`stride` must be from 1 to `sequence`. Received: stride={self.stride}, sequence={self.sequence}"
+            )
+
+    def inputs(self):
+        tracks = {
+            "audio": Track("audio", fill="zeros", extractor="frame_audio"),
+            "expnet": Track("expnet", run=self.face_run, layer=self.face_layer, kind=self.image_kind),
+            "openface": Track("openface", extractor="openface"),
+        }
+        return {key: tracks[key] for key in self.modalities}
+
+    def outputs(self):
+        return ("valence_arousal",)
+
+    def needs_every_label(self):
+        return self.drop_unlabelled
+
+    def windows(self):
+        return Windows(self.sequence, self.stride)
+
+    def build(self):
+        return build_gru_fusion(
+            self.modalities,
+            self.sequence,
+            self.dimensions,
+            self.cell,
+            self.units,
+            self.fusion_units,
+            self.dropout,
+            self.modality_dropout,
+        )
+
+    def adapt(self, model, inputs):
+        adapt(model, inputs)
+
+    def compile(self, model):
+        from abaw_tf.keras_metrics import ConcordanceCorrelation
+        from abaw_tf.losses import MaskedMeanSquaredError
+
+        model.compile(
+            optimizer=keras.optimizers.RMSprop(self.learning_rate),
+            loss={"valence_arousal": MaskedMeanSquaredError()},
+            weighted_metrics={"valence_arousal": [ConcordanceCorrelation(dimensions=2, name="ccc")]},
+        )

@@ -31,6 +31,9 @@ class Track:
         What stands in for a frame without a face: ``"previous"`` or ``"zeros"``.
     run, layer : str
         Run folder of a trained model, and the layer of it whose output is the track; the runner then computes the store.
+    extractor : {"", "frame_audio", "openface"}
+        What the runner computes the store with, in the folder of the run, where neither a store nor a run is given: the sound around every
+        frame, or what OpenFace has measured.
     kind : str
         Which crops it was made from, as of `Images`: frames without one count as missing.
     context : bool
@@ -41,6 +44,7 @@ class Track:
     fill: str = "previous"
     run: str = ""
     layer: str = ""
+    extractor: str = ""
     kind: str = "cropped_aligned"
     context: bool = True
 

@@ -219,6 +219,17 @@ class KerasRecipe(Recipe):
         """Return the `keras.Model`: inputs named as in `inputs`, outputs a dictionary with the keys of `outputs`."""
         raise NotImplementedError
 
+    def adapt(self, model, inputs) -> None:
+        """Set what a new model takes from the training data before it is trained, such as mean and variance.
+
+        Parameters
+        ----------
+        model : keras.Model
+            From `build`.
+        inputs : tf.data.Dataset
+            Batches of the inputs of the training frames by name, in order, one pass.
+        """
+
     def compile(self, model) -> None:
         """Compile `model` with the system's optimiser, losses and (weighted) metrics."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The feature stores that a recipe's tracks come from: given by the caller, or computed with a trained model."""
+"""The feature stores that a recipe's tracks come from: given by the caller, computed with a trained model, or by an extractor."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from abaw_tf.training.needs import Images
 from abaw_tf.training.run import Run, RunError
 
 
-def open_store(need, dataset, trials, stores=None, progress=True):
+def open_store(need, dataset, trials, stores=None, progress=True, folder=None):
     """Return the `FeatureStore` behind a `Track`.
 
     Parameters
@@ -22,6 +22,8 @@ def open_store(need, dataset, trials, stores=None, progress=True):
         Stores by name.
     progress : bool
         Show a bar while computing.
+    folder : Path, optional
+        Where tracks go that an extractor computes.
 
     Raises
     ------
@@ -33,12 +35,27 @@ def open_store(need, dataset, trials, stores=None, progress=True):
     store = (stores or {}).get(need.store)
     if store is not None:
         return store if hasattr(store, "read") else FeatureStore.open(store)
+    if need.extractor and folder is not None:
+        return FeatureStore.open(_extract(need.extractor)(dataset, folder, trials=trials, progress=progress).folder)
     if not need.run:
         raise RunError(
             f"the recipe needs the feature track `{need.store}`: give its store (stores={{'{need.store}': folder}}), or the run "
             f"of a trained model that computes it. Received: stores {sorted(stores or {})}"
         )
     return extract_with_run(need.run, need.layer, dataset, trials, progress)
+
+
+def _extract(name):
+    """The function behind the name of an extractor that needs no network."""
+    if name == "frame_audio":
+        from abaw_tf.features.frame_audio_tracks import extract_frame_audio
+
+        return extract_frame_audio
+    if name == "openface":
+        from abaw_tf.features.openface_tracks import extract_openface
+
+        return extract_openface
+    raise ValueError(f"`extractor` of a track must be frame_audio or openface. Received: extractor={name!r}")
 
 
 def extract_with_run(folder, layer, dataset, trials, progress=True):

@@ -1,0 +1,147 @@
+"""The recipe of Rasipuram et al. 2020: sound and OpenFace from the dataset itself, ExpNet's features from a store."""
+
+import numpy as np
+import pytest
+
+from abaw_tf import predictions
+from abaw_tf.data import AffWild2
+from abaw_tf.features.store import FeatureStore
+from abaw_tf.training import Recipe, RecipeError, Run, RunError, predict, train
+
+TINY = {
+    "units": {"audio": (6, 4), "expnet": (6, 6, 4), "openface": (6, 4)},
+    "fusion_units": 6,
+    "dimensions": {"expnet": 3},
+    "epochs": 4,
+    "learning_rate": 0.01,
+}
+
+
+@pytest.fixture(scope="module")
+def dataset(synthetic_root):
+    return AffWild2(synthetic_root)
+
+
+@pytest.fixture(scope="module")
+def stores(dataset, tmp_path_factory):
+    """In ExpNet's place a track that shows valence and arousal, far from zero and of another scale."""
+    store = FeatureStore(tmp_path_factory.mktemp("stores"), "expnet", {}, "0" * 64)
+    for trial in dataset.trials()["trial"]:
+        labels = dataset.labels(trial)
+        shown = np.nan_to_num(labels[["valence", "arousal"]].to_numpy(np.float32))
+        missing = np.zeros(len(labels), bool)
+        missing[5:8] = True
+        store.write(trial, np.c_[100 + 20 * shown, np.full(len(labels), 7)], missing)
+    return {"expnet": store}
+
+
+@pytest.fixture(scope="module")
+def run(dataset, stores, tmp_path_factory):
+    recipe = Recipe.from_preset("gru_fusion", "small", **TINY)
+    return train(recipe, dataset, tmp_path_factory.mktemp("runs") / "all", stores=stores, progress=False)
+
+
+def test_every_frame_gets_valence_and_arousal(run, dataset, stores):
+    assert run.card["status"] == "finished"
+    table = predict(run, dataset, "test", stores=stores, progress=False)
+    frames = sum(dataset.n_frames(trial) for trial in dataset.trials("test")["trial"])
+    assert len(table) == frames
+    assert {"valence", "arousal"} <= set(table.columns)
+    assert "expression" not in table.columns
+    assert table[["valence", "arousal"]].notna().all().all()
+    predictions.validate(table)
+
+
+def test_what_the_features_show_is_learned(dataset, stores, tmp_path):
+    # Many steps: the batch normalisation learns its statistics slowly.
+    changes = {"modalities": ("expnet",), "epochs": 6, "stride": 2, "batch_size": 8}
+    run = train(
+        Recipe.from_preset("gru_fusion", "small", **{**TINY, **changes}),
+        dataset,
+        tmp_path / "run",
+        stores=stores,
+        progress=False,
+    )
+    assert run.card["scores"]["valence_arousal_score"] > 0.5
+
+
+def test_sound_and_openface_are_extracted_into_the_runs_folder(run, dataset):
+    folders = {path.name.partition("-")[0] for path in (run.folder / "features").iterdir()}
+    assert folders == {"frame_audio", "openface"}
+    trial = dataset.trials("train")["trial"].iloc[0]
+    for path in (run.folder / "features").iterdir():
+        track = FeatureStore.open(path).read(trial)
+        assert len(track) == dataset.n_frames(trial)
+        assert track.values.shape[1] == {"frame_audio": 168, "openface": 709}[path.name.partition("-")[0]]
+
+
+def test_inputs_are_standardised_by_the_training_frames(run, dataset, stores):
+    layer = run.load_model().get_layer("expnet_branch").get_layer("expnet_normalization")
+    table = dataset.frame_table("train", "valence_arousal")
+    spans = np.concatenate(
+        [
+            stores["expnet"].read(trial).filled()[rows["frame"].to_numpy()]
+            for trial, rows in table.groupby("trial", sort=False)
+        ]
+    )
+    # Sequences overlap, so that most frames count once and some twice.
+    np.testing.assert_allclose(np.asarray(layer.mean).ravel(), spans.mean(axis=0), atol=1.0)
+    assert np.asarray(layer.mean).ravel()[2] == pytest.approx(7)
+    assert np.asarray(layer.variance).ravel()[2] == pytest.approx(0, abs=1e-4)
+
+
+def test_one_modality_needs_no_other_track(dataset, tmp_path):
+    recipe = Recipe.from_preset("gru_fusion", "small", **{**TINY, "epochs": 1, "modalities": ("openface",)})
+    run = train(recipe, dataset, tmp_path / "run", progress=False)
+    assert list(run.load_model().input) == ["openface"]
+    assert [path.name.partition("-")[0] for path in (run.folder / "features").iterdir()] == ["openface"]
+
+
+def test_without_expnet_the_error_says_what_to_give(dataset, tmp_path):
+    recipe = Recipe.from_preset("gru_fusion", "small", **{**TINY, "modalities": ("expnet",)})
+    with pytest.raises(RunError, match=r"feature track `expnet`.*or the run"):
+        train(recipe, dataset, tmp_path / "run", progress=False)
+
+
+def test_a_resumed_run_keeps_its_standardisation(run, dataset, stores, tmp_path):
+    """Stopped after two epochs and gone on with: the same history as in one go."""
+    import pandas as pd
+
+    recipe = Recipe.from_preset("gru_fusion", "small", **{**TINY, "modalities": ("expnet",)})
+    whole = train(recipe, dataset, tmp_path / "whole", stores=stores, progress=False)
+
+    class Stop(Exception):
+        pass
+
+    from abaw_tf.training.callbacks import Recorder
+
+    commit = Recorder._commit
+
+    def stopping(self, name):
+        commit(self, name)
+        if name == "epoch-0001.weights.h5":
+            raise Stop
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Recorder, "_commit", stopping)
+        with pytest.raises(Stop):
+            train(recipe, dataset, tmp_path / "halves", stores=stores, progress=False)
+    assert Run(tmp_path / "halves").card["status"] == "training"
+    halves = train(recipe, dataset, tmp_path / "halves", stores=stores, progress=False)
+    pd.testing.assert_frame_equal(pd.read_csv(halves.history_path), pd.read_csv(whole.history_path))
+    assert halves.card["weights_hash"] == whole.card["weights_hash"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"modalities": ("sound",)}, "modalities.*sound"),
+        ({"modalities": ()}, "at least one"),
+        ({"dimensions": {"words": 3}}, "dimensions.*words"),
+        ({"stride": 16}, "stride=16, sequence=15"),
+        ({"stride": 0}, "stride=0"),
+    ],
+)
+def test_wrong_values_are_refused(changes, message):
+    with pytest.raises(RecipeError, match=message):
+        Recipe.from_preset("gru_fusion", "paper", **changes)
