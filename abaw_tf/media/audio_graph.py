@@ -13,7 +13,7 @@ mel power below 0.85 of the lower Nyquist rate  0.1 %          10 %
 ==============================================  =============  ==============================================
 
 tensorflow-io's resampler (Speex, quality 4) begins to cut at 0.84 of the lower Nyquist rate, soxr's at 0.91: above that they differ.
-So train and predict on one path, or choose the recordings' own sample rate. It is also some sixty times slower than soxr.
+So train and predict on one path, or choose the recordings' own sample rate. It is also 60 to 90 times slower than soxr.
 """
 
 import importlib.util
