@@ -82,7 +82,7 @@ def score(run, dataset, both=False):
     seen = frames["path"].notna().to_numpy()
     known = {"expression": frames["expression"].to_numpy() >= 0, "valence": frames["valence"].notna().to_numpy()}
     if both:
-        seen &= known["expression"] & known["valence"]
+        seen = seen & known["expression"] & known["valence"]
     e, v = (seen & known[key] for key in ("expression", "valence"))
     cccs = [metrics.ccc(frames[key][v].to_numpy(), table[key][v].to_numpy()) for key in ("valence", "arousal")]
     truth, guess = (x["expression"][e].to_numpy() for x in (frames, table))
