@@ -3,5 +3,15 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submodules=["extract", "extractors", "functionals", "store"]
+    __name__,
+    submodules=[
+        "extract",
+        "extractors",
+        "frame_audio",
+        "frame_audio_graph",
+        "frame_audio_tracks",
+        "functionals",
+        "openface_tracks",
+        "store",
+    ],
 )

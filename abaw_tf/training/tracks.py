@@ -36,26 +36,17 @@ def open_store(need, dataset, trials, stores=None, progress=True, folder=None):
     if store is not None:
         return store if hasattr(store, "read") else FeatureStore.open(store)
     if need.extractor and folder is not None:
-        return FeatureStore.open(_extract(need.extractor)(dataset, folder, trials=trials, progress=progress).folder)
+        from abaw_tf.features.measurements import extract_measurements
+
+        return FeatureStore.open(
+            extract_measurements(need.extractor, dataset, folder, trials, progress=progress).folder
+        )
     if not need.run:
         raise RunError(
             f"the recipe needs the feature track `{need.store}`: give its store (stores={{'{need.store}': folder}}), or the run "
             f"of a trained model that computes it. Received: stores {sorted(stores or {})}"
         )
     return extract_with_run(need.run, need.layer, dataset, trials, progress)
-
-
-def _extract(name):
-    """The function behind the name of an extractor that needs no network."""
-    if name == "frame_audio":
-        from abaw_tf.features.frame_audio_tracks import extract_frame_audio
-
-        return extract_frame_audio
-    if name == "openface":
-        from abaw_tf.features.openface_tracks import extract_openface
-
-        return extract_openface
-    raise ValueError(f"`extractor` of a track must be frame_audio or openface. Received: extractor={name!r}")
 
 
 def extract_with_run(folder, layer, dataset, trials, progress=True):

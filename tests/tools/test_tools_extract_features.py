@@ -45,8 +45,28 @@ def open_store(output):
 
 def test_the_names_are_those_of_the_registry(tool):
     from abaw_tf.features.extractors import EXTRACTORS
+    from abaw_tf.features.measurements import MEASUREMENTS
 
     assert set(tool.EXTRACTORS) == set(EXTRACTORS)
+    assert set(tool.MEASUREMENTS) == set(MEASUREMENTS)
+
+
+@pytest.mark.parametrize(("name", "dim"), [("frame_audio", 168), ("openface", 709)])
+def test_tracks_without_a_network(name, dim, synthetic_root, tmp_path, call, capsys):
+    from abaw_tf.data import AffWild2
+
+    dataset = AffWild2(synthetic_root, "abaw2")
+    trials = sorted(dataset.trials()["trial"])[:2]
+    arguments = (synthetic_root, "--extractor", name, "--out", tmp_path, "--trials", *trials)
+    status, out, _ = call(*arguments)
+    assert status == 0
+    for trial in trials:
+        track = open_store(out).read(trial)
+        assert track.values.shape == (dataset.n_frames(trial), dim)
+    assert "2 already there, 0 failed" in call(*arguments)[1]
+    with pytest.raises(SystemExit):
+        call(*arguments, "--layer", "dense", "--batch-size", "4")
+    assert f"{name} has no network and takes no images: leave out --layer, --batch-size" in capsys.readouterr().err
 
 
 def test_synthetic_dataset_with_the_real_network_in_two_shards(synthetic_root, realdata, tmp_path, call):

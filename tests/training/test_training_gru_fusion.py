@@ -54,7 +54,14 @@ def test_every_frame_gets_valence_and_arousal(run, dataset, stores):
 
 def test_what_the_features_show_is_learned(dataset, stores, tmp_path):
     # Many steps: the batch normalisation learns its statistics slowly.
-    changes = {"modalities": ("expnet",), "epochs": 6, "stride": 2, "batch_size": 8}
+    changes = {
+        "modalities": ("expnet",),
+        "epochs": 12,
+        "patience": 12,
+        "stride": 2,
+        "batch_size": 8,
+        "units": {"expnet": (16, 16, 16)},
+    }
     run = train(
         Recipe.from_preset("gru_fusion", "small", **{**TINY, **changes}),
         dataset,
