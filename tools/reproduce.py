@@ -3,10 +3,12 @@
 
   tools/reproduce.py fusion_votes --realdata /data/real --out results/
   ABAW_TF_REALDATA=/data/real tools/reproduce.py fusion_raters
+  tools/reproduce.py do2020                                      # no material needed: renders and trains
 
 fusion_votes     voice-only and face-only votes of people on CREMA-D, fused, against their audio-visual vote
 fusion_raters    ten raters of one video, fused, against the objective truth (CCC)
 fusion_networks  three published expression networks on real face videos, two fused against the third
+do2020           the six derivations of the STAT/LSTM network on synthetic videos, beside the paper's table (some minutes)
 """
 
 import argparse
@@ -32,9 +34,13 @@ def parse(argv=None):
         default=Path("reproduced"),
         help="folder for STUDY.csv, STUDY.md and STUDY.png",
     )
+    parser.add_argument(
+        "--work", type=Path, metavar="DIR",
+        help="do2020: folder of data and runs; what is finished there is used again (default: reproduced/do2020)",
+    )  # fmt: skip
     parser.add_argument("--draws", type=int, metavar="N", help="draws of each weight search (default: the study's)")
     parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="resamples of the intervals")
-    parser.add_argument("--seed", type=int, default=0, help="of draws, folds and resamples")
+    parser.add_argument("--seed", type=int, default=0, help="of draws, folds, trainings and resamples")
     return parser.parse_args(argv)
 
 
@@ -43,9 +49,11 @@ def main(argv=None) -> int:
     arguments = parse(argv)
     from abaw_tf.studies import run_study
 
-    result = run_study(arguments.study, arguments.realdata, arguments.draws, arguments.bootstrap, arguments.seed)
+    given = vars(arguments)
+    out = given.pop("out")
+    result = run_study(given.pop("study"), **given)
     print(result.format())
-    for path in result.write(arguments.out):
+    for path in result.write(out):
         print(f"wrote {path}")
     return 0
 

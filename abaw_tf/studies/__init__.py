@@ -1,6 +1,7 @@
-"""Experiments on real material whose tables and pictures stand in the documentation.
+"""Experiments whose tables and pictures stand in the documentation; `STUDIES` names them.
 
-Each study is a module with a function ``run(realdata, draws=None, bootstrap=1000, seed=0) -> StudyResult``; `STUDIES` names them.
+A study of real material is a module with a function ``run(realdata, draws=None, bootstrap=1000, seed=0) -> StudyResult``. One that trains
+networks (`TRAINED`) renders its data itself and has ``run(work, bootstrap=1000, seed=0) -> StudyResult``.
 """
 
 import importlib
@@ -11,13 +12,20 @@ STUDIES = {
     "fusion_votes": "cremad",
     "fusion_raters": "raters",
     "fusion_networks": "networks",
+    "do2020": "do2020",
 }
 """Module of this package by the name of the study."""
+
+TRAINED = ("do2020",)
+"""Studies that train networks on rendered data, in a work folder."""
+
+WORK = Path("reproduced")
+"""Folder of the work folders, unless one is named."""
 
 ENVIRONMENT_VARIABLE = "ABAW_TF_REALDATA"
 
 
-def run_study(name, realdata=None, draws=None, bootstrap=1000, seed=0):
+def run_study(name, realdata=None, draws=None, bootstrap=1000, seed=0, work=None):
     """Run a study.
 
     Parameters
@@ -25,13 +33,15 @@ def run_study(name, realdata=None, draws=None, bootstrap=1000, seed=0):
     name : str
         A key of `STUDIES`.
     realdata : path-like, optional
-        Folder of the real material, see `realdata_folder`.
+        Folder of the real material, see `realdata_folder`; not for the studies in `TRAINED`.
     draws : int, optional
-        Draws of each weight search. Default: the study's own.
+        Draws of each weight search. Default: the study's own. Not for the studies in `TRAINED`.
     bootstrap : int
         Resamples of the intervals, 0 for none.
     seed : int
-        Of draws, folds and resamples; the same seed gives the same table.
+        Of draws, folds, trainings and resamples; the same seed gives the same table.
+    work : path-like, optional
+        Where a study in `TRAINED` keeps its data and runs, and finds those that are finished. Default: ``reproduced/<name>``.
 
     Returns
     -------
@@ -42,14 +52,21 @@ def run_study(name, realdata=None, draws=None, bootstrap=1000, seed=0):
     FileNotFoundError
         There is no such folder, or it lacks what the study needs.
     ValueError
-        There is no such study, or a number is out of range.
+        There is no such study, it does not take what is given, or a number is out of range.
     """
     if name not in STUDIES:
         raise ValueError(f"study must be one of {', '.join(STUDIES)}. Received: {name!r}")
     if (draws is not None and draws < 0) or bootstrap < 0:
         raise ValueError(f"draws and bootstrap must not be negative. Received: draws={draws}, bootstrap={bootstrap}")
-    folder = realdata_folder(realdata)
-    return importlib.import_module(f"abaw_tf.studies.{STUDIES[name]}").run(folder, draws, bootstrap, seed)
+    trained = name in TRAINED
+    refused = {"realdata": realdata, "draws": draws} if trained else {"work": work}
+    for option, value in refused.items():
+        if value is not None:
+            why = "renders its data and searches no weights" if trained else "trains nothing"
+            raise ValueError(f"the study {name} {why}: leave {option} out. Received: {option}={value}")
+    folder = Path(work or WORK / name) if trained else realdata_folder(realdata)
+    run = importlib.import_module(f"abaw_tf.studies.{STUDIES[name]}").run
+    return run(folder, bootstrap, seed) if trained else run(folder, draws, bootstrap, seed)
 
 
 def realdata_folder(path=None) -> Path:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -84,6 +85,10 @@ def test_votes_are_reproduced(realdata, tmp_path, main, capsys):
         (["fusion_raters", "--realdata", "empty"], "TaskA_ann1.csv: no such file"),
         (["fusion_networks", "--realdata", "empty"], "bbaf2n.mpg: no such video"),
         (["fusion_votes", "--realdata", "empty", "--bootstrap", "-1"], "Received: draws=None, bootstrap=-1"),
+        (["fusion_votes", "--work", "w"], "the study fusion_votes trains nothing: leave work out. Received: work=w"),
+        (["do2020", "--draws", "5"], "renders its data and searches no weights: leave draws out. Received: draws=5"),
+        (["do2020", "--realdata", "empty"], "leave realdata out. Received: realdata=empty"),
+        (["do2020", "--bootstrap", "-1"], "Received: draws=None, bootstrap=-1"),
     ],
 )
 def test_mistakes_are_told_in_one_line(tmp_path, monkeypatch, main, capsys, arguments, message):
@@ -97,6 +102,18 @@ def test_mistakes_are_told_in_one_line(tmp_path, monkeypatch, main, capsys, argu
     assert error.startswith("error: ")
     assert len(error.strip().splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.mark.parametrize(("given", "work"), [([], "reproduced/do2020"), (["--work", "w"], "w")])
+def test_a_study_that_trains_gets_its_work_folder(tmp_path, monkeypatch, main, given, work):
+    calls = []
+    monkeypatch.setattr(
+        "abaw_tf.studies.do2020.run",
+        lambda *args: calls.append(args) or StudyResult("do2020", "A title", TestResult.table),
+    )
+    assert main(["do2020", "--out", str(tmp_path), "--bootstrap", "7", "--seed", "3", *given]) == 0
+    assert calls == [(Path(work), 7, 3)]
+    assert (tmp_path / "do2020.csv").is_file()
 
 
 def test_an_unknown_study_and_help(project):
