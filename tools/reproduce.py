@@ -4,11 +4,13 @@
   tools/reproduce.py fusion_votes --realdata /data/real --out results/
   ABAW_TF_REALDATA=/data/real tools/reproduce.py fusion_raters
   tools/reproduce.py do2020                                      # no material needed: renders and trains
+  tools/reproduce.py do2020_real --realdata /data/real --work runs/real
 
 fusion_votes     voice-only and face-only votes of people on CREMA-D, fused, against their audio-visual vote
 fusion_raters    ten raters of one video, fused, against the objective truth (CCC)
 fusion_networks  three published expression networks on real face videos, two fused against the third
 do2020           the six derivations of the STAT/LSTM network on synthetic videos, beside the paper's table (some minutes)
+do2020_real      two of them on tracks of real faces, against a teacher; frame by frame and in one go (some minutes)
 """
 
 import argparse
@@ -36,7 +38,7 @@ def parse(argv=None):
     )
     parser.add_argument(
         "--work", type=Path, metavar="DIR",
-        help="do2020: folder of data and runs; what is finished there is used again (default: reproduced/do2020)",
+        help="folder of data and runs of a study that trains; what is finished is used again (default: reproduced/STUDY)",
     )  # fmt: skip
     parser.add_argument("--draws", type=int, metavar="N", help="draws of each weight search (default: the study's)")
     parser.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="resamples of the intervals")

@@ -1,7 +1,7 @@
 """Experiments whose tables and pictures stand in the documentation; `STUDIES` names them.
 
-A study of real material is a module with a function ``run(realdata, draws=None, bootstrap=1000, seed=0) -> StudyResult``. One that trains
-networks (`TRAINED`) renders its data itself and has ``run(work, bootstrap=1000, seed=0) -> StudyResult``.
+Each is a module with a function ``run(…, bootstrap=1000, seed=0) -> StudyResult``, and takes the folder of real material, a number of
+draws, or a folder to work in, as `TAKES` says.
 """
 
 import importlib
@@ -13,11 +13,14 @@ STUDIES = {
     "fusion_raters": "raters",
     "fusion_networks": "networks",
     "do2020": "do2020",
+    "do2020_real": "do2020_real",
 }
 """Module of this package by the name of the study."""
 
-TRAINED = ("do2020",)
-"""Studies that train networks on rendered data, in a work folder."""
+TAKES = dict.fromkeys(STUDIES, ("realdata", "draws")) | {"do2020": ("work",), "do2020_real": ("realdata", "work")}
+"""What a study is run with, besides resamples and seed: those without real material render their data themselves."""
+
+WITHOUT = {"realdata": "renders its data", "draws": "searches no weights", "work": "trains nothing"}
 
 WORK = Path("reproduced")
 """Folder of the work folders, unless one is named."""
@@ -33,15 +36,15 @@ def run_study(name, realdata=None, draws=None, bootstrap=1000, seed=0, work=None
     name : str
         A key of `STUDIES`.
     realdata : path-like, optional
-        Folder of the real material, see `realdata_folder`; not for the studies in `TRAINED`.
+        Folder of the real material, see `realdata_folder`.
     draws : int, optional
-        Draws of each weight search. Default: the study's own. Not for the studies in `TRAINED`.
+        Draws of each weight search. Default: the study's own.
     bootstrap : int
         Resamples of the intervals, 0 for none.
     seed : int
         Of draws, folds, trainings and resamples; the same seed gives the same table.
     work : path-like, optional
-        Where a study in `TRAINED` keeps its data and runs, and finds those that are finished. Default: ``reproduced/<name>``.
+        Where a study that trains networks keeps its data and runs, and finds those that are finished. Default: ``reproduced/<name>``.
 
     Returns
     -------
@@ -58,15 +61,15 @@ def run_study(name, realdata=None, draws=None, bootstrap=1000, seed=0, work=None
         raise ValueError(f"study must be one of {', '.join(STUDIES)}. Received: {name!r}")
     if (draws is not None and draws < 0) or bootstrap < 0:
         raise ValueError(f"draws and bootstrap must not be negative. Received: draws={draws}, bootstrap={bootstrap}")
-    trained = name in TRAINED
-    refused = {"realdata": realdata, "draws": draws} if trained else {"work": work}
-    for option, value in refused.items():
-        if value is not None:
-            why = "renders its data and searches no weights" if trained else "trains nothing"
-            raise ValueError(f"the study {name} {why}: leave {option} out. Received: {option}={value}")
-    folder = Path(work or WORK / name) if trained else realdata_folder(realdata)
+    given = {"realdata": realdata, "draws": draws, "work": work}
+    for option, value in given.items():
+        if value is not None and option not in TAKES[name]:
+            raise ValueError(f"the study {name} {WITHOUT[option]}: leave {option} out. Received: {option}={value}")
+    given["work"] = Path(work or WORK / name)
+    if "realdata" in TAKES[name]:
+        given["realdata"] = realdata_folder(realdata)
     run = importlib.import_module(f"abaw_tf.studies.{STUDIES[name]}").run
-    return run(folder, bootstrap, seed) if trained else run(folder, draws, bootstrap, seed)
+    return run(**{option: given[option] for option in TAKES[name]}, bootstrap=bootstrap, seed=seed)
 
 
 def realdata_folder(path=None) -> Path:

@@ -41,21 +41,19 @@ EPOCHS, PATIENCE = 15, 5
 ON_IMAGES = {"reads": "images", "image_size": 64, "width": 4}
 
 
-def run(realdata, draws=None, bootstrap=1000, seed=0, work=None) -> StudyResult:
+def run(realdata, work=None, bootstrap=1000, seed=0) -> StudyResult:
     """Train two derivations on other people's clips, predict each clip, and feed it frame by frame as well.
 
     Parameters
     ----------
     realdata : path-like
         Folder that holds ``models``, ``video_grid``, ``video_pyfeat``, ``pose_tfjs`` and ``frame_preds_pyfeat_news``.
-    draws : int, optional
-        All studies share it; here nothing is searched for.
+    work : path-like, optional
+        Folder for crops, tracks and runs, from which an interrupted study goes on. Default: a temporary one.
     bootstrap : int
         Resamples of clips for the intervals, 0 for none.
     seed : int
         Of the networks and the resamples.
-    work : path-like, optional
-        Folder for crops, tracks and runs, from which an interrupted study goes on. Default: a temporary one.
 
     Returns
     -------
@@ -65,7 +63,7 @@ def run(realdata, draws=None, bootstrap=1000, seed=0, work=None) -> StudyResult:
     """
     if work is None:
         with tempfile.TemporaryDirectory() as folder:
-            return run(realdata, draws, bootstrap, seed, folder)
+            return run(realdata, folder, bootstrap, seed)
     work, to_va = Path(work), ProbabilitiesToVA.fit(realdata)
     dataset = write_clips(realdata, work / "clips", to_va, validation=FOLDS[0])
     stores = write_tracks(realdata, dataset, work / "tracks")

@@ -86,7 +86,7 @@ def test_votes_are_reproduced(realdata, tmp_path, main, capsys):
         (["fusion_networks", "--realdata", "empty"], "bbaf2n.mpg: no such video"),
         (["fusion_votes", "--realdata", "empty", "--bootstrap", "-1"], "Received: draws=None, bootstrap=-1"),
         (["fusion_votes", "--work", "w"], "the study fusion_votes trains nothing: leave work out. Received: work=w"),
-        (["do2020", "--draws", "5"], "renders its data and searches no weights: leave draws out. Received: draws=5"),
+        (["do2020", "--draws", "5"], "searches no weights: leave draws out. Received: draws=5"),
         (["do2020", "--realdata", "empty"], "leave realdata out. Received: realdata=empty"),
         (["do2020", "--bootstrap", "-1"], "Received: draws=None, bootstrap=-1"),
     ],
@@ -109,10 +109,10 @@ def test_a_study_that_trains_gets_its_work_folder(tmp_path, monkeypatch, main, g
     calls = []
     monkeypatch.setattr(
         "abaw_tf.studies.do2020.run",
-        lambda *args: calls.append(args) or StudyResult("do2020", "A title", TestResult.table),
+        lambda **given: calls.append(given) or StudyResult("do2020", "A title", TestResult.table),
     )
     assert main(["do2020", "--out", str(tmp_path), "--bootstrap", "7", "--seed", "3", *given]) == 0
-    assert calls == [(Path(work), 7, 3)]
+    assert calls == [{"work": Path(work), "bootstrap": 7, "seed": 3}]
     assert (tmp_path / "do2020.csv").is_file()
 
 
