@@ -13,6 +13,9 @@ from abaw_tf import labels as classes
 
 MODES = ("average", "max", "min")
 
+NO_EXPRESSION = len(classes.EXPRESSIONS_8)
+"""Class under which balanced sampling draws what has no expression but another label that is wanted."""
+
 
 def class_counts(labels, n_classes):
     """Number of frames of each class; missing labels (-1) are not counted.
@@ -129,7 +132,7 @@ def balanced_indices(labels, n=None, seed=None, mode="average"):
     Parameters
     ----------
     labels : array-like of int, shape (n_frames,)
-        Class index per frame; -1 is never drawn. K is the number of classes that occur.
+        Class index per frame, or `NO_EXPRESSION`; -1 is never drawn. K is the number of classes that occur.
     n : int, optional
         Number of draws; by default K times the average, largest or smallest class, as `mode` says.
     seed : int or sequence of int, optional
@@ -149,7 +152,7 @@ def balanced_indices(labels, n=None, seed=None, mode="average"):
         No label at all, an unknown mode, or n negative.
     """
     classes.check_option("mode", mode, MODES)
-    labels = _as_labels(labels, len(classes.EXPRESSIONS_8))
+    labels = _as_labels(labels, NO_EXPRESSION + 1)
     items = [np.flatnonzero(labels == value) for value in np.unique(labels[labels >= 0])]
     if n is None:
         n = balanced_size(labels, mode)
@@ -176,7 +179,7 @@ def balanced_size(labels, mode="average") -> int:
         No label at all, or an unknown mode.
     """
     classes.check_option("mode", mode, MODES)
-    labels = _as_labels(labels, len(classes.EXPRESSIONS_8))
+    labels = _as_labels(labels, NO_EXPRESSION + 1)
     sizes = np.unique(labels[labels >= 0], return_counts=True)[1].tolist()
     if not sizes:
         raise _nothing_to_balance(labels)

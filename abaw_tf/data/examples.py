@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from abaw_tf.data.balance import balanced_indices, sample_weights
+from abaw_tf.data.balance import NO_EXPRESSION, balanced_indices, sample_weights
 from abaw_tf.data.windows import runs, sliding_windows
 from abaw_tf.targets import va_vector
 
@@ -75,14 +75,20 @@ class Labels:
             self.targets[output] = values if len(columns) > 1 else values[:, 0]
 
 
-def classes_of_examples(table, spans=None, target="last"):
+def classes_of_examples(table, spans=None, target="last", outputs=("expression",)):
     """Class by which an example is drawn in balanced sampling, -1 for none.
+
+    A frame without an expression that has the label of another output is of the class `NO_EXPRESSION`: half of the task must not be
+    left out because the other half has no label.
 
     That of its frame; of the last frame of a window with ``target="last"``; of windows with a target per frame the one among their classes
     that is rarest in the table, so that every window with a label is somewhere to be drawn and rare classes are not hidden behind
     their neighbours.
     """
     labels = table["expression"].to_numpy()
+    others = Labels(table, [output for output in outputs if output != "expression"], None).weights.values()
+    if others:
+        labels = np.where((labels < 0) & np.any([weights > 0 for weights in others], axis=0), NO_EXPRESSION, labels)
     if spans is None:
         return labels
     if target == "last":

@@ -56,7 +56,8 @@ def frames(
     class_weights : array, shape (n_classes,), optional
         Factor of the weight of ``expression``.
     class_balanced : bool
-        In training, draw the classes in turn (Do et al. 2020, §II-B) instead of every frame once.
+        In training, draw the classes in turn (Do et al. 2020, §II-B) instead of every frame once. Frames without an expression that have
+        the label of another output are one class more.
     augmentation : dict, optional
         Arguments of :func:`abaw_tf.data.augment.augment`; ``None`` for none. Only in training.
     missing_image : {"skip", "black"}
@@ -274,7 +275,7 @@ def batches(
             f"`context` must not be negative, and needs windows with target='frames'. Received: context={context}, target={target!r}"
         )
     reach = first_rows(table, spans, across_gaps) if context else None
-    balanced = classes_of_examples(table, spans, target) if class_balanced else None
+    balanced = classes_of_examples(table, spans, target, outputs) if class_balanced else None
     order = Order(n, training, seed, start_epoch, balanced, epoch_length)
     labels = Labels(table, outputs, class_weights)
     read, shapes, types = reader(sources, labels, spans, size, target, context, reach, without_context)
@@ -293,10 +294,12 @@ def batches(
     return order.batches(batch_size).map(load, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
 
-def examples_per_epoch(table, spans=None, target="frames", class_balanced=False, epoch_length="average"):
+def examples_per_epoch(
+    table, spans=None, target="frames", class_balanced=False, epoch_length="average", outputs=("expression",)
+):
     """Examples that an epoch of training visits; parameters as in `batches`."""
     if class_balanced:
-        return balanced_size(classes_of_examples(table, spans, target), epoch_length)
+        return balanced_size(classes_of_examples(table, spans, target, outputs), epoch_length)
     return len(table) if spans is None else len(spans)
 
 

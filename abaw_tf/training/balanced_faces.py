@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from abaw_tf.data.balance import MODES
+from abaw_tf.labels import check_option
 from abaw_tf.training.needs import Augmentation, Balance, Images
-from abaw_tf.training.recipe import KerasRecipe
+from abaw_tf.training.recipe import KerasRecipe, RecipeError
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class BalancedFacesRecipe(KerasRecipe):
     learning_rate : float
         1e-4 (paper: "SGD, Adam", 1e-4; which one for which network is unknown).
     class_balanced : bool
-        Draw the classes in turn (paper, §I: "balance emotion sampling … on every batch").
+        Draw the classes in turn (paper, §I: "balance emotion sampling … on every batch"); frames of videos without any label of
+        expression, which the paper leaves out, are one class more.
     epoch_length : str
         Examples of an epoch then: the number of classes times the ``"average"`` (our choice), ``"min"`` or ``"max"`` size of a class
         (code has all three; which one was used is unknown).
@@ -58,6 +61,13 @@ class BalancedFacesRecipe(KerasRecipe):
     centre: float = 224 / 260
     flip: bool = True
     border: str = "reflect"
+
+    def __post_init__(self):
+        super().__post_init__()
+        try:
+            check_option("epoch_length", self.epoch_length, MODES)
+        except ValueError as error:
+            raise RecipeError(str(error)) from None
 
     def inputs(self):
         return {"image": Images(self.image_size, self.image_kind)}

@@ -74,6 +74,7 @@ def fit(run, dataset, train_table, validation_table, stores, strategy, progress)
         "training_frames": {name: int(n) for name, n in zip(recipe.classes, counts)},
         "class_weights": None if class_weights is None else [round(float(w), 4) for w in class_weights],
         "unreadable_images": list(unreadable.values()),
+        "tracks": {name: _identity(store) for name, store in stores.items()},
     }
 
 
@@ -89,6 +90,7 @@ def predict(run, dataset, table, stores, progress):
     """
     recipe, unreadable = run.recipe, {}
     stores = _open_stores(run, dataset, (table,), stores, progress)
+    _check_identities(run, stores)
     table = _usable(recipe, table)
     feed = _Feed(recipe, table, stores, unreadable, every_frame=True)
     model = run.load_model()
@@ -139,7 +141,7 @@ class _Feed:
         """Examples in an epoch of training."""
         balance = self.recipe.balance()
         return pipelines.examples_per_epoch(
-            self.table, self.spans, self.target, balance.class_balanced, balance.epoch_length
+            self.table, self.spans, self.target, balance.class_balanced, balance.epoch_length, self.recipe.outputs()
         )
 
     def dataset(self, start_epoch=0):
@@ -190,6 +192,22 @@ def _check_run(need):
             f"{run.folder}: its tracks are made from other crops; give both recipes the same `image_kind`. "
             f"Received: {need.kind!r} and {', '.join(map(repr, kinds))}"
         )
+
+
+def _identity(store):
+    """What made a store's tracks: extractor, configuration and weights; None of a reader that does not say."""
+    return store.folder.name if hasattr(store, "folder") else None
+
+
+def _check_identities(run, stores):
+    """Refuse tracks that something else has made than those of the training: the face model trained anew, another layer …"""
+    for name, then in run.card.get("tracks", {}).items():
+        now = _identity(stores[name])
+        if then is not None and now is not None and now != then:
+            raise RunError(
+                f"{run.folder}: trained on tracks `{name}` of {then}, which another network or configuration has made than these; "
+                f"give those, or train again. Received: {now}"
+            )
 
 
 def _usable(recipe, table):

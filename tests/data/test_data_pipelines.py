@@ -7,9 +7,11 @@ import pytest
 import tensorflow as tf
 
 from abaw_tf.data import pipelines
+from abaw_tf.data.balance import NO_EXPRESSION
 from abaw_tf.data.half import widen
 from abaw_tf.data.sources import ImageSource, TrackSource
 from abaw_tf.features.store import FeatureStore
+from abaw_tf.features.track import FeatureTrack
 
 SIZE = 8
 
@@ -133,6 +135,35 @@ def test_windows_with_a_target_per_frame_take_turns_by_their_rarest_class():
         assert value == min(expression[slice(*span)], key=lambda label: (counts[label], label))
     assert found.tolist() == [0, 1, 1, -1, 0, 2]
     assert pipelines.examples_per_epoch(table, spans, "frames", True, "max") == 3 * 2
+
+
+def test_what_has_other_labels_alone_is_one_class_more():
+    nan = np.nan
+    table = pd.DataFrame({"trial": "a", "frame": range(6), "expression": [0, -1, 1, -1, -1, 0]})
+    table["valence"] = [nan, 0.1, nan, nan, 0.2, 0.3]
+    table["arousal"] = [nan, 0.1, nan, nan, 0.2, 0.3]
+    both = ("expression", "valence", "va_vector")
+    spans = np.array([[0, 2], [2, 4], [3, 5]])
+    assert pipelines.classes_of_examples(table, outputs=both).tolist() == [0, NO_EXPRESSION, 1, -1, NO_EXPRESSION, 0]
+    assert pipelines.classes_of_examples(table).tolist() == [0, -1, 1, -1, -1, 0]
+    found = pipelines.classes_of_examples(table, spans, "last", both)
+    assert found.tolist() == [NO_EXPRESSION, -1, NO_EXPRESSION]
+    assert pipelines.classes_of_examples(table, spans, "frames", both).tolist() == [0, 1, NO_EXPRESSION]
+    assert pipelines.examples_per_epoch(table, None, "frames", True, "max", both) == 3 * 2
+    assert pipelines.examples_per_epoch(table, None, "frames", True, "max") == 2 * 2
+    source = TrackSource(Counting(), table)
+    dataset = pipelines.batches({"x": source}, table, 6, both, training=True, class_balanced=True)
+    inputs, _, weights = collect(dataset, 1)
+    np.testing.assert_array_equal(weights["expression"], [1, 1, 0, 1, 1, 0])
+    np.testing.assert_array_equal(weights["valence"][[2, 5]], [1, 1])
+    assert set(inputs["x"][[2, 5], 0]) == {1, 4}
+
+
+class Counting:
+    """A reader whose features are the frame's number."""
+
+    def read(self, trial):
+        return FeatureTrack(trial, np.arange(6, dtype=np.float32)[:, None], np.zeros(6, bool))
 
 
 def test_context_stands_before_each_window_and_has_no_targets(table):

@@ -196,6 +196,14 @@ def test_stores_and_a_recipe_that_do_not_fit_are_told(dataset, stores, face, tmp
             train(tiny("frames", **changes), dataset, tmp_path / words[:9], stores=given, progress=False)
 
 
+def test_predictions_are_made_from_tracks_of_the_same_network(trained, dataset, stores):
+    """The face model trained anew, or other stores: refused, not silently predicted from."""
+    others = {"features": stores["features"], "probabilities": stores["probabilities"]}
+    with pytest.raises(RunError, match=r"trained on tracks `features` of face_model-features-.*Received: "):
+        predict(trained, dataset, "validation", stores=others, progress=False)
+    assert set(trained.card["tracks"]) == {"features", "probabilities"}
+
+
 def test_tracks_come_from_a_finished_run(dataset, tmp_path):
     run = face_run(tmp_path / "face_model")
     run.update_card(status="training")

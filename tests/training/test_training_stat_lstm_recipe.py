@@ -31,6 +31,11 @@ def test_there_is_a_preset_per_derivation_at_both_sizes():
     assert Recipe.from_preset("stat_lstm", "small").derivation == "lstm_va"
 
 
+def test_an_unknown_epoch_length_is_told_by_its_name():
+    with pytest.raises(RecipeError, match=r"epoch_length.*'mean'"):
+        Recipe.from_preset("stat_lstm", epoch_length="mean")
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_asks_for_what_its_derivation_needs(preset):
     recipe = Recipe.from_preset("stat_lstm", preset)
