@@ -6,6 +6,7 @@
   python tools/train.py windowed_svm /data/affwild2 --run-dir runs/svm --frame-cnn-run runs/frame_cnn
   python tools/train.py face_model /data/AffectNet --run-dir runs/affectnet                     # faces, not videos
   python tools/train.py face_model /data/RAF-DB --run-dir runs/rafdb --initial-run runs/affectnet
+  python tools/train.py stat_lstm /data/affwild2 --run-dir runs/lstm_va --preset lstm_va --face-run runs/rafdb
   python tools/train.py my_recipe.yaml /data/affwild2 --run-dir runs/mine                       # a recipe file
 
 Any field of the recipe is a flag: `python tools/train.py RECIPE --fields` lists them, with their values in the preset.
@@ -33,7 +34,7 @@ def parse(argv=None):
     parser.add_argument(
         "--folds", type=Path, help="CSV of folds (data.folds.write_folds) instead of the official split"
     )
-    parser.add_argument("--fold", type=int, default=0, help="the fold held out (default: %(default)s)")
+    parser.add_argument("--fold", type=int, help="the fold held out (default: 0)")
     parser.add_argument(
         "--store", action="append", default=[], metavar="NAME=FOLDER", help="feature store of a track; may be repeated"
     )
@@ -45,6 +46,8 @@ def parse(argv=None):
         parser.error("ROOT and --run-dir are needed")
     if arguments.preset and arguments.recipe.endswith((".yaml", ".yml")):
         parser.error("--preset cannot be combined with a recipe file, which names its preset itself")
+    if arguments.fold is not None and arguments.folds is None:
+        parser.error("--fold needs --folds, the CSV that says which trials are in it")
     stores = dict(item.partition("=")[::2] for item in arguments.store)
     if not all(stores.values()):
         parser.error(f"--store must be NAME=FOLDER. Received: {' '.join(arguments.store)}")
@@ -74,7 +77,7 @@ def main(argv=None) -> int:
         arguments.run_dir,
         resume=not arguments.no_resume,
         folds=arguments.folds and read_folds(arguments.folds),
-        fold=arguments.fold,
+        fold=arguments.fold or 0,
         stores=stores,
         strategy=arguments.strategy,
     )

@@ -25,8 +25,8 @@ class BalancedFacesRecipe(KerasRecipe):
     learning_rate : float
         1e-4 (paper: "SGD, Adam", 1e-4; which one for which network is unknown).
     class_balanced : bool
-        Draw the classes in turn (paper, §I: "balance emotion sampling … on every batch"); frames of videos without any label of
-        expression, which the paper leaves out, are one class more.
+        Draw the classes in turn (paper, §I: "balance emotion sampling … on every batch"); frames without a label of
+        expression that have another one that is wanted, which the paper leaves out, are one class more.
     epoch_length : str
         Examples of an epoch then: the number of classes times the ``"average"`` (our choice), ``"min"`` or ``"max"`` size of a class
         (code has all three; which one was used is unknown).

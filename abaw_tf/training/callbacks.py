@@ -72,7 +72,7 @@ class Recorder(keras.callbacks.Callback):
         state = json.loads(self.state_path.read_text(encoding="utf-8"))
         if state["fingerprint"] != self.fingerprint:
             raise RunError(
-                f"{self.run.folder}: this run was started on other training data (frames or labels differ); use another "
+                f"{self.run.folder}: this run was started on other training data (frames, labels or tracks differ); use another "
                 "run folder, or restore the data"
             )
         model.optimizer.build(model.trainable_variables)

@@ -8,6 +8,8 @@ import pandas as pd
 from abaw_tf.data.affwild2 import AffWild2
 from abaw_tf.data.face_datasets import FaceImages
 from abaw_tf.data.folds import video_of
+from abaw_tf.evaluation.label_tables import labelled
+from abaw_tf.labels import TASKS
 from abaw_tf.training.needs import Images
 from abaw_tf.training.recipe import KerasRecipe
 from abaw_tf.training.run import RunError
@@ -49,19 +51,24 @@ def frame_table(recipe, dataset, split):
 
 
 def split_tables(recipe, dataset, folds, fold):
-    """Frame tables for training and validation: the official ones, or by folds; see `abaw_tf.training.train`."""
-    tables = [frame_table(recipe, dataset, split) for split in ("train", "validation")]
+    """Frame tables for training and validation: the official ones, or by folds; see `abaw_tf.training.train`.
+
+    With folds the official splits do not matter: the labels of all trials count, in whichever split a trial is for either task.
+    """
     if folds is None:
-        return tables
+        return [frame_table(recipe, dataset, split) for split in ("train", "validation")]
     known = sorted(folds["fold"].unique())
     if fold not in known:
         raise RunError(f"there is no fold {fold}. Received: folds {known}")
-    together = pd.concat(tables, ignore_index=True).sort_values(["trial", "frame"], kind="stable")
-    of_trial = folds.set_index("trial")["fold"]
-    numbers = together["trial"].map(of_trial)
+    together = frame_table(recipe, dataset, None).sort_values(["trial", "frame"], kind="stable")
+    tasks = [_task(recipe)] if _task(recipe) else TASKS
+    known = pd.Series(np.any([labelled(together, task) for task in tasks], axis=0), together.index)
+    # Trials without any label, such as the official test set, have nothing to train on or to be scored with.
+    together = together[known.groupby(together["trial"]).transform("any")]
+    numbers = together["trial"].map(folds.set_index("trial")["fold"])
     if numbers.isna().all():
         raise RunError(
-            "no trial of the dataset is in the folds; make them with data.folds.make_folds(dataset.trials())"
+            "no labelled trial of the dataset is in the folds; make them with data.folds.make_folds(dataset.trials())"
         )
     return [together[(numbers != fold) & numbers.notna()], together[numbers == fold]]
 

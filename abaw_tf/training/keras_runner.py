@@ -30,12 +30,14 @@ def fit(run, dataset, train_table, validation_table, stores, strategy, progress)
         train_table = _labelled(recipe, train_table, "train", every=True)
         validation_table = _labelled(recipe, validation_table, "validation", every=True)
     train_table, class_weights, counts = _balanced(recipe, train_table)
+    labelled = _labelled(recipe, validation_table, "validation")
     if recipe.windows() is None:
-        validation_table = _labelled(recipe, validation_table, "validation")
+        validation_table = labelled
     # Tracks last: they may take hours, and what is wrong with the labels or the network is known before.
     model = _compiled(recipe, strategy)
     stores = _open_stores(run, dataset, (train_table, validation_table), stores, progress)
-    recorder = Recorder(run, _fingerprint(train_table, validation_table))
+    tracks = {name: _identity(store) for name, store in stores.items()}
+    recorder = Recorder(run, _fingerprint(tracks, train_table, validation_table))
     start_epoch = recorder.restore(model)
     schedules = recipe.callbacks()
     for schedule in schedules:
@@ -74,7 +76,8 @@ def fit(run, dataset, train_table, validation_table, stores, strategy, progress)
         "training_frames": {name: int(n) for name, n in zip(recipe.classes, counts)},
         "class_weights": None if class_weights is None else [round(float(w), 4) for w in class_weights],
         "unreadable_images": list(unreadable.values()),
-        "tracks": {name: _identity(store) for name, store in stores.items()},
+        "tracks": tracks,
+        "untrained_outputs": [name for name in recipe.outputs() if not pipelines.labelled(train_table, [name]).any()],
     }
 
 
@@ -245,9 +248,11 @@ def _balanced(recipe, table):
     return table, log_class_weights(counts, balance.log_weight_ratio), counts
 
 
-def _fingerprint(*tables):
-    """Hash of frames and labels; paths do not count, so that a dataset may move."""
+def _fingerprint(tracks, *tables):
+    """Hash of frames, labels and what made the tracks; paths do not count, so that a dataset may move."""
     digest = hashlib.sha256()
+    if tracks:
+        digest.update(repr(sorted(tracks.items())).encode())
     for table in tables:
         digest.update("\n".join(table["trial"].unique()).encode())
         for column in ("frame", "expression", "valence", "arousal"):

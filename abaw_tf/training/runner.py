@@ -45,7 +45,7 @@ def train(
         False: refuse a folder that holds a run already.
     folds : pandas.DataFrame, optional
         As from :func:`abaw_tf.data.folds.make_folds`, instead of the official split: trials of fold `fold` are for validation,
-        the others for training.
+        the others for training, whatever the official split of their labels. Trials that are not in it are left out.
     fold : int
         Which one.
     stores : dict of str to FeatureStore or path, optional
@@ -77,6 +77,7 @@ def train(
         )
     run = _open_or_create(recipe, Path(run_dir), resume)
     if run.finished:
+        _check_fold(run, None if folds is None else fold)
         if progress:
             print(f"{run.folder}: finished already, nothing to do")
         return run
@@ -157,6 +158,9 @@ def _predict(run, dataset, table, stores, progress):
         from abaw_tf.training import estimator_runner as runner
     rows, outputs, notes = runner.predict(run, dataset, table.reset_index(drop=True), stores, progress)
     outputs.pop("va_vector", None)  # trained beside valence and arousal, and no column of a prediction table
+    for name in outputs.keys() & set(run.card.get("untrained_outputs", ())):
+        outputs.pop(name)
+        notes = [*notes, f"{name} is not predicted: no frame of the training had a label of it"]
     if "valence_arousal" in outputs:
         outputs["valence"], outputs["arousal"] = outputs.pop("valence_arousal").T
     for name in ("valence", "arousal"):
@@ -199,6 +203,14 @@ def _normalised(probabilities):
         return None
     probabilities = np.asarray(probabilities, np.float64)
     return probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+def _check_fold(run, fold):
+    """Refuse to pass a finished run of one fold off as that of another one."""
+    then = run.card.get("dataset", {}).get("fold")
+    if then != fold:
+        names = ["the official split" if number is None else f"fold {number}" for number in (then, fold)]
+        raise RunError(f"{run.folder}: holds a run of {names[0]}; choose another run folder. Received: {names[1]}")
 
 
 def _open_or_create(recipe, folder, resume):

@@ -107,6 +107,7 @@ def test_mistakes_are_told_in_one_line(tools, synthetic_root, tmp_path, capsys, 
         (["frame_cnn", "ROOT", "--run-dir", "RUN", "--batchsize", "3"], "--batch-size"),
         (["frame_cnn", "ROOT"], "--run-dir"),
         (["frame_cnn", "ROOT", "--run-dir", "RUN", "--store", "x"], "NAME=FOLDER"),
+        (["frame_cnn", "ROOT", "--run-dir", "RUN", "--fold", "3"], "--folds"),
         (["mine.yaml", "ROOT", "--run-dir", "RUN", "--preset", "small"], "--preset"),
     ],
 )
