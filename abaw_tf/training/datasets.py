@@ -57,7 +57,7 @@ def split_tables(recipe, dataset, folds, fold):
     """
     if folds is None:
         return [frame_table(recipe, dataset, split) for split in ("train", "validation")]
-    known = sorted(folds["fold"].unique())
+    known = sorted(folds["fold"].unique().tolist())
     if fold not in known:
         raise RunError(f"there is no fold {fold}. Received: folds {known}")
     together = frame_table(recipe, dataset, None).sort_values(["trial", "frame"], kind="stable")

@@ -16,8 +16,8 @@ from abaw_tf.features.extractors import weights_hash
 from abaw_tf.files import replacing
 from abaw_tf.training.callbacks import Recorder, Replayable, Reseed
 from abaw_tf.training.needs import Images, Track
-from abaw_tf.training.run import Run, RunError
-from abaw_tf.training.tracks import open_store
+from abaw_tf.training.run import RunError
+from abaw_tf.training.tracks import finished_run, open_store
 
 STRATEGIES = ("default", "mirrored")
 
@@ -183,12 +183,8 @@ def _open_stores(run, dataset, tables, stores, progress):
 
 
 def _check_run(need):
-    """Refuse a run that would make other tracks later, or makes them from other crops than those that count."""
-    run = Run(need.run)
-    if not run.finished:
-        raise RunError(
-            f"{run.folder}: tracks come from a finished run; train it to its end first. Received: status {run.card.get('status')}"
-        )
+    """Refuse a run that is not finished, or makes its tracks from other crops than those that count."""
+    run = finished_run(need.run)
     kinds = {other.kind for other in run.recipe.inputs().values() if isinstance(other, Images)}
     if kinds and need.kind not in kinds:
         raise RunError(

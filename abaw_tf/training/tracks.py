@@ -43,10 +43,21 @@ def open_store(need, dataset, trials, stores=None, progress=True, folder=None):
         )
     if not need.run:
         raise RunError(
-            f"the recipe needs the feature track `{need.store}`: give its store (stores={{'{need.store}': folder}}), or the run "
-            f"of a trained model that computes it. Received: stores {sorted(stores or {})}"
+            f"the recipe needs the feature track `{need.store}`: give its store (stores={{'{need.store}': folder}}, or on the command line "
+            f"--store {need.store}=FOLDER), or in the recipe the run of a trained model that computes it. Received: stores "
+            f"{sorted(stores or {})}"
         )
     return extract_with_run(need.run, need.layer, dataset, trials, progress)
+
+
+def finished_run(folder):
+    """Open a run whose model makes tracks; `RunError` if it is not finished, for it would make other tracks later."""
+    run = Run(folder)
+    if not run.finished:
+        raise RunError(
+            f"{run.folder}: tracks come from a finished run; train it to its end first. Received: status {run.card.get('status')}"
+        )
+    return run
 
 
 def extract_with_run(folder, layer, dataset, trials, progress=True):
@@ -54,7 +65,7 @@ def extract_with_run(folder, layer, dataset, trials, progress=True):
     from abaw_tf.features.extract import extract
     from abaw_tf.features.extractors import KerasExtractor
 
-    run = Run(folder)
+    run = finished_run(folder)
     images = [need for need in run.recipe.inputs().values() if isinstance(need, Images)]
     if len(run.recipe.inputs()) != 1 or len(images) != 1:
         raise RunError(f"{run.folder}: only a model of single face crops gives a track. Received: {run.recipe.name}")

@@ -176,7 +176,7 @@ def test_folds_replace_the_official_split(dataset, tmp_path):
     held_out = set(folds["trial"][folds["fold"] == 1])
     assert set(predictions.read(run.predictions_path)["trial"]) <= held_out
     assert run.card["dataset"]["fold"] == 1
-    with pytest.raises(RunError, match="no fold 7"):
+    with pytest.raises(RunError, match=r"no fold 7\. Received: folds \[0, 1, 2\]"):
         train(tiny(epochs=1), dataset, tmp_path / "other", folds=folds, fold=7, progress=False)
 
 
@@ -272,6 +272,14 @@ def test_its_frames_have_the_mean_of_their_windows(svm, run, dataset):
 def test_a_track_must_come_from_somewhere(dataset, tmp_path):
     with pytest.raises(RunError, match="`embedding`"):
         train(Recipe.from_preset("windowed_svm", "small"), dataset, tmp_path / "run", progress=False)
+
+
+def test_a_track_comes_from_a_finished_run(run, dataset, tmp_path):
+    shutil.copytree(run.folder, tmp_path / "unfinished")
+    Run(tmp_path / "unfinished").update_card(status="training")
+    recipe = Recipe.from_preset("windowed_svm", "small", frame_cnn_run=str(tmp_path / "unfinished"))
+    with pytest.raises(RunError, match="from a finished run"):
+        train(recipe, dataset, tmp_path / "run", progress=False)
 
 
 def test_a_store_may_be_given_instead_of_a_run(svm, run, dataset, tmp_path):
