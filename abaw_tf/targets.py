@@ -14,7 +14,7 @@ def va_vector(valence, arousal):
     Returns
     -------
     numpy.ndarray of float32, shape (…, 5)
-        NaN in the components that need a missing label; the masked loss leaves them out one by one.
+        NaN in the components that need a missing label; the masked loss leaves them out one by one, the pipelines the whole vector.
     """
     v, a = np.asarray(valence, np.float32), np.asarray(arousal, np.float32)
     if v.shape != a.shape:

@@ -56,7 +56,7 @@ def frames(
     class_weights : array, shape (n_classes,), optional
         Factor of the weight of ``expression``.
     class_balanced : bool
-        In training, draw the classes in turn (Do et al. 2020, §II-B) instead of every frame once. Frames without an expression that have
+        In training, draw the classes in turn (Do et al. 2020, §I) instead of every frame once. Frames without an expression that have
         the label of another output are one class more.
     augmentation : dict, optional
         Arguments of :func:`abaw_tf.data.augment.augment`; ``None`` for none. Only in training.

@@ -39,7 +39,7 @@ class StatLstmStream:
         self.reset()
 
     def reset(self):
-        """Forget the frames seen: the next one is the first of a trial."""
+        """Forget the frames seen: the next one is the first of a trial, or, where a recipe has ``across_gaps=False``, follows a gap."""
         self._context = {}
 
     def step(self, image=None, *, features=None, probabilities=None):

@@ -61,3 +61,12 @@ def coerce(value, expected, what: str):
 def _type_name(kind) -> str:
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
     return names.get(kind, str(kind))
+
+
+def refusal(recipe, key, value):
+    """What a recipe says against a change of one field, or None."""
+    try:
+        recipe.replace(**{key: value})
+    except ValueError as error:
+        return str(error)
+    return None

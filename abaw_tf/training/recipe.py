@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from abaw_tf.training.fields import RecipeError, coerce, plain, unknown
+from abaw_tf.training.fields import RecipeError, coerce, plain, refusal, unknown
 from abaw_tf.training.needs import Augmentation, Balance, Images, Track, Windows
 from abaw_tf.training.registry import RECIPES
 
@@ -139,11 +139,12 @@ class Recipe:
             except RecipeError as error:
                 line = lines["recipe"] if name not in RECIPES else lines.get("preset", lines["recipe"])
                 raise RecipeError(f"{path}, line {line}: {error}") from None
-            for key, value in content.items():
-                try:
-                    recipe = recipe.replace(**{str(key): value})
-                except ValueError as error:
-                    raise RecipeError(f"{path}, line {lines[str(key)]}: {error}") from None
+            fields = {str(key): value for key, value in content.items()}
+            try:
+                recipe = recipe.replace(**fields)  # together: what fits depends on other fields, whatever their order
+            except ValueError as error:
+                wrong = [key for key, value in fields.items() if refusal(recipe, key, value) == str(error)]
+                raise RecipeError(f"{path}{f', line {lines[wrong[0]]}' if wrong else ''}: {error}") from None
         except TypeError as error:
             raise RecipeError(f"{path}: {error}") from error
         return recipe
@@ -184,6 +185,10 @@ class KerasRecipe(Recipe):
         for name, known in (("mode", ("min", "max")), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise RecipeError(unknown(f"`{name}`", getattr(self, name), known))
+        if self.monitor.endswith("loss") and self.mode == "max":
+            raise RecipeError(
+                f"a loss is better where it is smaller: give mode='min' with it. Received: monitor={self.monitor!r}, mode='max'"
+            )
         if not self.monitor.startswith("val_"):
             raise RecipeError(f"`monitor` must be measured on validation: `val_…`. Received: monitor={self.monitor!r}")
 

@@ -154,3 +154,17 @@ def test_a_module_without_a_recipe_says_what_it_must_define(tmp_path, monkeypatc
     monkeypatch.setattr(abaw_tf.models, "__path__", [*abaw_tf.models.__path__, str(tmp_path)])
     with pytest.raises(RecipeError, match=r"half_system\.py must define"):
         Recipe.from_preset("half_system")
+
+
+@pytest.mark.parametrize("lines", [("n_features: 5", "reads: tracks"), ("monitor: val_loss", "mode: min")])
+def test_fields_that_depend_on_each_other_may_stand_in_any_order(tmp_path, lines):
+    path, recipes = tmp_path / "recipe.yaml", []
+    for order in (lines, lines[::-1]):
+        path.write_text("\n".join(["recipe: stat_lstm", *order]))
+        recipes.append(Recipe.from_yaml(path))
+    assert recipes[0] == recipes[1] != Recipe.from_preset("stat_lstm")
+
+
+def test_the_largest_loss_is_not_the_best():
+    with pytest.raises(RecipeError, match=r"mode='min'.*Received: monitor='val_loss'"):
+        Recipe.from_preset("stat_lstm", monitor="val_loss")

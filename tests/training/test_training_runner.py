@@ -147,8 +147,8 @@ def test_a_killed_run_ends_as_the_uninterrupted_one(dataset, synthetic_root, tmp
     ],
 )
 def test_the_best_epoch_is_kept_and_patience_ends(tmp_path, mode, values, best, done):
-    recorder = Recorder(Run.create(tmp_path, tiny(epochs=6, patience=2, mode=mode, monitor="val_loss")), "data")
-    recorder.history = [{"epoch": i, "val_loss": value} for i, value in enumerate(values)]
+    recorder = Recorder(Run.create(tmp_path, tiny(epochs=6, patience=2, mode=mode, monitor="val_quantity")), "data")
+    recorder.history = [{"epoch": i, "val_quantity": value} for i, value in enumerate(values)]
     assert (recorder.best_epoch, recorder.done) == (best, done)
 
 
