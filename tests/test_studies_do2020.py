@@ -10,8 +10,9 @@ from sklearn.metrics import accuracy_score, f1_score
 from abaw_tf import predictions
 from abaw_tf.data import AffWild2
 from abaw_tf.evaluation import evaluate, label_table
-from abaw_tf.studies import do2020, do2020_networks, do2020_paper, run_study
-from abaw_tf.studies.do2020_networks import DERIVATIONS, FUSION, MAJORITY, PROBE, SECOND, TUNED, Size
+from abaw_tf.studies import do2020, do2020_networks, do2020_paper, rendered, run_study
+from abaw_tf.studies.do2020_networks import DERIVATIONS, FUSION, MAJORITY, PROBE, SECOND, TUNED
+from abaw_tf.studies.rendered import Size
 from abaw_tf.training import Run, keras_runner
 
 WITH_VA = ["2 image_va", SECOND, "4 frames_va", "6 lstm_va", FUSION]
@@ -162,7 +163,7 @@ def check_result(result):
 def test_a_study_of_image_networks_is_run_once(tmp_path, monkeypatch, synthetic_root):
     """All rows, of networks that are quick to train; what is finished is used again."""
     monkeypatch.setattr(do2020_networks, "DERIVATIONS", dict.fromkeys(DERIVATIONS, "image_va"))
-    monkeypatch.setattr(do2020_networks, "make_synthetic", lambda *args, **kwargs: synthetic_root)
+    monkeypatch.setattr(rendered, "make_synthetic", lambda *args, **kwargs: synthetic_root)
     result = do2020.run(tmp_path, bootstrap=20, size=TINY, progress=False)
     check_result(result)
     runs = tmp_path / "seed0"

@@ -11,6 +11,7 @@ fusion_raters    ten raters of one video, fused, against the objective truth (CC
 fusion_networks  three published expression networks on real face videos, two fused against the third
 do2020           the six derivations of the STAT/LSTM network on synthetic videos, beside the paper's table (some minutes)
 do2020_real      two of them on tracks of real faces, against a teacher; frame by frame and in one go (some minutes)
+rasipuram2020    GRU fusion of sound, ExpNet and OpenFace on synthetic videos, beside the paper's table; branches silenced (some minutes)
 """
 
 import argparse

@@ -75,7 +75,6 @@ def build_gru_fusion(
     Order after each layer: activation, dropout, batch normalisation (the order in the text). Each GRU has its own tanh, and a PReLU after
     it whose slopes are shared by the frames; the hidden activation of the OpenFace branch is ReLU (neither is stated: our choice).
     """
-    # Checks
     check_option("cell", cell, CELLS)
     if not modalities or len(set(modalities)) < len(tuple(modalities)):
         raise ValueError(f"`modalities` must name at least one, none twice. Received: modalities={modalities}")
@@ -88,7 +87,6 @@ def build_gru_fusion(
         raise ValueError(f"`sequence` must be at least 1, or None. Received: sequence={sequence}")
     sizes, widths = {**DIMENSIONS, **(dimensions or {})}, {**UNITS, **(units or {})}
 
-    # The functional graph
     inputs = {key: keras.Input((sequence, sizes[key]), name=key) for key in modalities}
     branches = {key: _branch(key, sequence, sizes[key], widths[key], cell, dropout) for key in modalities}
     coded = [branches[key](x) for key, x in inputs.items()]
@@ -212,15 +210,15 @@ class GruFusionRecipe(KerasRecipe):
     runs: ClassVar = {"face_run": "face_model"}
     presets: ClassVar = {
         "paper": {},
-        # The same graph at a size that two processor cores train in about a minute, with the small face model in ExpNet's place.
+        # Two processor cores train it in about a minute, with the small face model for ExpNet. Scores vary much from epoch to epoch.
         "small": {
             "units": {"audio": (32, 16), "expnet": (32, 32, 16), "openface": (32, 16)},
             "fusion_units": 32,
             "dimensions": {"expnet": 512},
             "batch_size": 16,
             "learning_rate": 1e-3,
-            "epochs": 30,
-            "patience": 8,
+            "epochs": 80,
+            "patience": 20,
         },
     }
 
@@ -230,7 +228,6 @@ class GruFusionRecipe(KerasRecipe):
     batch_size: int = 64
     epochs: int = 100
     patience: int = 10
-
     modalities: tuple[str, ...] = tuple(DIMENSIONS)
     sequence: int = 15
     stride: int = 10

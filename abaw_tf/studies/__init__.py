@@ -14,10 +14,15 @@ STUDIES = {
     "fusion_networks": "networks",
     "do2020": "do2020",
     "do2020_real": "do2020_real",
+    "rasipuram2020": "rasipuram2020",
 }
 """Module of this package by the name of the study."""
 
-TAKES = dict.fromkeys(STUDIES, ("realdata", "draws")) | {"do2020": ("work",), "do2020_real": ("realdata", "work")}
+TAKES = dict.fromkeys(STUDIES, ("realdata", "draws")) | {
+    "do2020": ("work",),
+    "do2020_real": ("realdata", "work"),
+    "rasipuram2020": ("work",),
+}
 """What a study is run with, besides resamples and seed: those without real material render their data themselves."""
 
 WITHOUT = {"realdata": "renders its data", "draws": "searches no weights", "work": "trains nothing"}

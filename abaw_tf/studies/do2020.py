@@ -29,7 +29,7 @@ def run(work, bootstrap=1000, seed=0, size=None, progress=True) -> StudyResult:
         Resamples of videos for the intervals, 0 for none.
     seed : int
         Of trainings and resamples; the data are the same.
-    size : abaw_tf.studies.do2020_networks.Size, optional
+    size : abaw_tf.studies.rendered.Size, optional
         How much is rendered and trained. Default: a few minutes on two processor cores.
     progress : bool
         Show bars.

@@ -1,7 +1,5 @@
 """What the study `do2020` compares: the six derivations of Do et al. (2020), trained on rendered data, two references and the fusion."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +12,10 @@ from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
 from abaw_tf import metrics, predictions
-from abaw_tf.data import AffWild2, FaceImages, make_synthetic, make_synthetic_faces
 from abaw_tf.data.folds import video_of
 from abaw_tf.evaluation import label_table
 from abaw_tf.fusion import fuse_tables
+from abaw_tf.studies.rendered import Size, render, train_face_model
 from abaw_tf.training import Recipe, train
 from abaw_tf.training.datasets import frame_times
 from abaw_tf.training.tracks import extract_with_run
@@ -48,29 +46,6 @@ STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2)
 PENALTIES = (1e2, 1e3, 1e4)
 
 
-@dataclass(frozen=True)
-class Size:
-    """How much is rendered and trained.
-
-    Attributes
-    ----------
-    faces : (int, int)
-        Single faces for training and validation of the face model. A face model that has seen few hundreds of them serves badly in videos.
-    videos : (int, int)
-        Videos for training and validation.
-    seconds : float
-        Length of a video.
-    face_model, networks : mapping
-        Fields of the recipes ``face_model`` and ``stat_lstm`` that differ from their small presets.
-    """
-
-    faces: tuple = (2800, 350)
-    videos: tuple = (14, 10)
-    seconds: float = 8.0
-    face_model: Mapping = field(default_factory=lambda: {"batch_size": 32})
-    networks: Mapping = field(default_factory=dict)
-
-
 def predict_all(work, seed=0, size=None, progress=True):
     """Render, train and predict whatever is not there yet.
 
@@ -98,25 +73,14 @@ def predict_all(work, seed=0, size=None, progress=True):
         It holds runs of other recipes.
     """
     work, size = Path(work).expanduser().resolve(), size or Size()
-    n_train, n_validation = size.faces
-    faces = make_synthetic_faces(work / "faces", n_train=n_train, n_validation=n_validation, seed=0, progress=progress)
-    n_train, n_validation = size.videos
-    videos = make_synthetic(
-        work / "affwild2",
-        n_train=n_train,
-        n_validation=n_validation,
-        seconds=size.seconds,
-        seed=0,
-        progress=progress,
-    )
-    runs, dataset = work / f"seed{seed}", AffWild2(videos)
+    faces, dataset = render(work, size, progress)
+    runs = work / f"seed{seed}"
     face_run = runs / "face_model"
     networks = {row: (name, seed) for row, name in DERIVATIONS.items()} | {SECOND: ("image_va", seed + 1)}
     tables = {}
     with tqdm(total=len(networks) + 1, unit="network", disable=not progress) as bar:
         bar.set_description("face_model")
-        recipe = Recipe.from_preset("face_model", "small", seed=seed, **size.face_model)
-        train(recipe, FaceImages(faces), face_run, progress=False)
+        train_face_model(faces, face_run, size, seed)
         bar.update()
         for row, (name, own_seed) in networks.items():
             bar.set_description(row)

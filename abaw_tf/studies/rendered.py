@@ -1,0 +1,74 @@
+"""What the studies of whole systems start from where nothing real is needed: rendered faces and videos, and a small face model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from abaw_tf.data import AffWild2, FaceImages, make_synthetic, make_synthetic_faces
+from abaw_tf.training import Recipe, Run, train
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is rendered and trained.
+
+    Attributes
+    ----------
+    faces : (int, int)
+        Single faces for training and validation of the face model. A face model that has seen few hundreds of them serves badly in videos.
+    videos : (int, int)
+        Videos for training and validation.
+    seconds : float
+        Length of a video.
+    face_model, networks : mapping
+        Fields of the recipe ``face_model``, and of that of the study's networks, that differ from their small presets.
+    """
+
+    faces: tuple = (2800, 350)
+    videos: tuple = (14, 10)
+    seconds: float = 8.0
+    face_model: Mapping = field(default_factory=lambda: {"batch_size": 32})
+    networks: Mapping = field(default_factory=dict)
+
+
+def render(work, size, progress=True) -> tuple:
+    """Render what is not there yet.
+
+    Parameters
+    ----------
+    work : path-like
+        Folder; the faces go to ``faces``, the videos to ``affwild2``.
+    size : Size
+    progress : bool
+        Show bars.
+
+    Returns
+    -------
+    faces : FaceImages
+    dataset : AffWild2
+
+    Raises
+    ------
+    FileExistsError
+        The folder holds other data than these.
+    """
+    n_train, n_validation = size.faces
+    images = make_synthetic_faces(
+        Path(work) / "faces", n_train=n_train, n_validation=n_validation, seed=0, progress=progress
+    )
+    n_train, n_validation = size.videos
+    videos = make_synthetic(
+        Path(work) / "affwild2",
+        n_train=n_train,
+        n_validation=n_validation,
+        seconds=size.seconds,
+        seed=0,
+        progress=progress,
+    )
+    return FaceImages(images), AffWild2(videos)
+
+
+def train_face_model(faces, folder, size, seed=0) -> Run:
+    """The small face model, trained on the rendered faces, or as found in its run folder."""
+    recipe = Recipe.from_preset("face_model", "small", seed=seed, **size.face_model)
+    return train(recipe, faces, folder, progress=False)
