@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from abaw_tf.data.balance import MODES
 from abaw_tf.labels import check_option
-from abaw_tf.training.needs import Augmentation, Balance, Images
+from abaw_tf.training.needs import EPOCH_LENGTHS, Augmentation, Balance, Images
 from abaw_tf.training.recipe import KerasRecipe, RecipeError
 
 
@@ -65,7 +64,7 @@ class BalancedFacesRecipe(KerasRecipe):
     def __post_init__(self):
         super().__post_init__()
         try:
-            check_option("epoch_length", self.epoch_length, MODES)
+            check_option("epoch_length", self.epoch_length, EPOCH_LENGTHS)
         except ValueError as error:
             raise RecipeError(str(error)) from None
 

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+EPOCH_LENGTHS = ("average", "max", "min")
+"""How often a class is drawn in an epoch of balanced sampling: the modes of :func:`abaw_tf.data.balance.balanced_indices`."""
+
 
 @dataclass(frozen=True)
 class Images:

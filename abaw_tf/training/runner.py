@@ -89,6 +89,7 @@ def train(
         **environment(),
         resumed=run.card.get("resumed", -1) + 1,
         dataset=summary_of(recipe, dataset, tables, None if folds is None else fold),
+        **({} if folds is None else {"training_trials": sorted(tables[0]["trial"].unique())}),
     )
     if isinstance(recipe, KerasRecipe):
         from abaw_tf.training import keras_runner
@@ -166,6 +167,13 @@ def _predict(run, dataset, table, stores, progress):
     for name in ("valence", "arousal"):
         if name in outputs:
             outputs[name] = np.clip(outputs[name].reshape(len(rows)), -1.0, 1.0)
+    # The official splits keep training apart; folds are the caller's, and any split may hold some of their training trials.
+    known = set(run.card.get("training_trials", ())) & set(table["trial"])
+    if known:
+        notes = [
+            *notes,
+            f"{len(known)} of {table['trial'].nunique()} trials were trained on (fold {run.card['dataset']['fold']} was not)",
+        ]
     if is_synthetic(dataset):
         notes = [SYNTHETIC_NOTE, *notes]
     result = predictions.make_table(

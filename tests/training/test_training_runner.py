@@ -176,6 +176,14 @@ def test_folds_replace_the_official_split(dataset, tmp_path):
     held_out = set(folds["trial"][folds["fold"] == 1])
     assert set(predictions.read(run.predictions_path)["trial"]) <= held_out
     assert run.card["dataset"]["fold"] == 1
+    assert not any("trained on" in note for note in predictions.read(run.predictions_path).attrs["notes"])
+    everything = predict(run, dataset, None, progress=False)
+    seen = len(run.card["training_trials"])
+    assert 0 < seen < everything["trial"].nunique()
+    assert any(
+        note.startswith(f"{seen} of {everything['trial'].nunique()} trials were trained on (fold 1 was not)")
+        for note in everything.attrs["notes"]
+    )
     with pytest.raises(RunError, match=r"no fold 7\. Received: folds \[0, 1, 2\]"):
         train(tiny(epochs=1), dataset, tmp_path / "other", folds=folds, fold=7, progress=False)
 

@@ -6,9 +6,10 @@ import keras
 import pytest
 from stat_lstm_runs import BASE, HEAD, face_run, tiny
 
+from abaw_tf.data.balance import MODES
 from abaw_tf.models.stat_lstm import LOSS_WEIGHTS
 from abaw_tf.training import RECIPES, Recipe, RecipeError, Run
-from abaw_tf.training.needs import Images, Track
+from abaw_tf.training.needs import EPOCH_LENGTHS, Images, Track
 
 VA = ("expression", "arousal", "valence", "va_vector")
 EXPRESSION = ("expression",)
@@ -32,6 +33,7 @@ def test_there_is_a_preset_per_derivation_at_both_sizes():
 
 
 def test_an_unknown_epoch_length_is_told_by_its_name():
+    assert EPOCH_LENGTHS == MODES
     with pytest.raises(RecipeError, match=r"epoch_length.*'mean'"):
         Recipe.from_preset("stat_lstm", epoch_length="mean")
 
