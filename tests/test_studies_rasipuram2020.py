@@ -164,8 +164,13 @@ def test_a_small_study_is_run_once(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_study(tmp_path):
-    """All modalities together are better than each alone, on subjects that none of the networks has seen (docs/gru_fusion.md)."""
+    """All modalities together are better than sound or the face model's features alone, on subjects that none of the networks has seen.
+
+    What they gain over OpenFace alone differs by as much as it is from one training to the next (docs/gru_fusion.md).
+    """
     result = run_study("rasipuram2020", work=tmp_path)
     check_result(result)
     means = result.table.loc[TRAINED, "mean"]
-    assert all(means[FUSED] > means[row] for row in SINGLE)
+    assert means[FUSED] > means["audio"] + 0.1
+    assert means[FUSED] > means["ExpNet (stand-in)"]
+    assert means[FUSED] > means["OpenFace"] - 0.05
