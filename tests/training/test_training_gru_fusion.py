@@ -106,7 +106,7 @@ def test_one_modality_needs_no_other_track(dataset, tmp_path):
 
 def test_without_expnet_the_error_says_what_to_give(dataset, tmp_path):
     recipe = Recipe.from_preset("gru_fusion", "small", **{**TINY, "modalities": ("expnet",)})
-    with pytest.raises(RunError, match=r"feature track `expnet`.*or the run"):
+    with pytest.raises(RunError, match=r"feature track `expnet`.*--store.*run of a trained model"):
         train(recipe, dataset, tmp_path / "run", progress=False)
 
 
