@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from abaw_tf.training import RECIPES, KerasRecipe, Recipe
+from abaw_tf.training.needs import Images, Track
 
 pytestmark = [
     pytest.mark.slow,
@@ -22,8 +23,13 @@ def test_jax_backend_agrees_with_tensorflow(name, project, tmp_path):
     model = recipe.build()
     model.save(tmp_path / "model.keras")
     rng = np.random.default_rng(0)
-    shapes = {key: tuple(value.shape[1:]) for key, value in model.input.items()}
-    inputs = {key: rng.uniform(0, 255, (16, *shape)).astype("float32") for key, shape in shapes.items()}
+    inputs = {}
+    for key, need in recipe.inputs().items():
+        shape, windows = tuple(model.input[key].shape[1:]), recipe.windows()
+        if isinstance(need, Track):
+            shape = (windows.size + (windows.context if need.context else 0), shape[-1])
+        largest = 255 if isinstance(need, Images) else 1
+        inputs[key] = rng.uniform(0, largest, (16, *shape)).astype("float32")
     np.savez(tmp_path / "in.npz", **inputs)
     script = str(project / "tests" / "models" / "jax_reference.py")
     files = [str(tmp_path / file) for file in ("model.keras", "in.npz", "out.npz")]
