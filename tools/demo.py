@@ -54,6 +54,13 @@ def overview(dataset, table, labels):
     return plots.plot_overview(table, labels, trial, images)
 
 
+def print_traces(evaluations):
+    """One line per model of valence and arousal."""
+    for name, result in evaluations.items():
+        valence, arousal = (result.scores[f"ccc_{which}"] for which in ("valence", "arousal"))
+        print(f"{name}: CCC of valence {valence:.3f}, of arousal {arousal:.3f}")
+
+
 def main(argv=None) -> int:
     """Make, train, predict, score, report."""
     arguments = parse(argv)
@@ -79,11 +86,15 @@ def main(argv=None) -> int:
         runs[recipe.name] = training.train(recipe, sources[recipe.dataset], arguments.out / recipe.name)
         step(f"predict with {recipe.name}", started)
         table = training.predict(runs[recipe.name], dataset, "validation")
-        tables[recipe.name] = table[table["trial"].isin(labels["trial"])]  # the same frames of every model
+        if "expression" in table:
+            tables[recipe.name] = table[table["trial"].isin(labels["trial"])]  # the same frames of every model
         if "valence" in table:
             traces[recipe.name] = evaluation.evaluate(table, affect, edition="abaw2")
         if (arguments.out / recipe.name / "history.csv").is_file():
             histories[recipe.name] = arguments.out / recipe.name / "history.csv"
+    if not tables:  # models of valence and arousal alone: neither faces with expressions nor a fusion to show
+        print_traces(traces)
+        return 0
     if len(tables) > 1:
         step("fuse: with equal weights, and with searched ones judged on held-out videos", started)
         found = fusion.search_tables(tables, labels).estimate()
@@ -103,8 +114,8 @@ def main(argv=None) -> int:
         evaluations,
         tables,
         labels,
-        history=histories,
-        run_card={name: run.card for name, run in runs.items()},
+        history={name: histories[name] for name in histories if name in tables},
+        run_card={name: run.card for name, run in runs.items() if name in tables},
         notes=NOTE,
     )
     print(f"\n{'model':<16}{'expression score':>18}{'95 % interval':>20}{'macro F1':>10}{'accuracy':>10}")
@@ -116,9 +127,7 @@ def main(argv=None) -> int:
             f"{scores['macro_f1']:>10.3f}{scores['accuracy']:>10.3f}"
         )
     print("(0.67·macro F1 + 0.33·accuracy, on synthetic validation videos)")
-    for name, result in traces.items():
-        valence, arousal = (result.scores[f"ccc_{which}"] for which in ("valence", "arousal"))
-        print(f"{name}: CCC of valence {valence:.3f}, of arousal {arousal:.3f}")
+    print_traces(traces)
     step(f"picture: {arguments.out / 'overview.png'}   report: {page}", started)
     return 0
 
