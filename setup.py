@@ -42,6 +42,8 @@ EXTRAS = {
     "notebooks": NOTEBOOKS,
     "jax": ["jax>=0.4.30"],
     "export": ["onnx>=1.16", "tf2onnx>=1.16", "onnxruntime>=1.17"],
+    # The originals of CNN14, as oracles; without them their tests are skipped.
+    "parity": ["torch==2.13.0", "torchlibrosa==0.1.0", "panns-inference==0.1.1"],
     "test": [
         "pytest>=8",
         "pytest-xdist>=3.5",

@@ -1,4 +1,4 @@
-"""Files that are either complete or not there."""
+"""Files that are either complete or not there, and how many of them a process may hold open."""
 
 import os
 from contextlib import contextmanager
@@ -30,3 +30,24 @@ def replacing(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def allow_open_files(wanted=10_240):
+    """Let this process hold more files open than the 1,024 with which most systems begin, as far as the system allows it.
+
+    A memory-mapped array holds its file open for as long as it lives, and a dataset has a track per trial and input.
+
+    Parameters
+    ----------
+    wanted : int
+        Files open at the same time; a limit that is higher already stays.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    most = wanted if hard == unlimited else min(wanted, hard)
+    if soft != unlimited and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

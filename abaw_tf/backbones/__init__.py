@@ -3,5 +3,20 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submodules=["checkpoints", "expnet", "fer_xception", "tf1_checkpoint", "vggface2"]
+    __name__,
+    submodules=[
+        "checkpoints",
+        "cnn14",
+        "expnet",
+        "fer_xception",
+        "log_mel",
+        "matconvnet",
+        "published",
+        "spec_augment",
+        "tf1_checkpoint",
+        "torch_checkpoint",
+        "vgg_fer",
+        "vgg_fer_weights",
+        "vggface2",
+    ],
 )

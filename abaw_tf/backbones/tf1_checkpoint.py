@@ -8,7 +8,8 @@ formats are read: ``x.ckpt.index`` with ``x.ckpt.data-…`` (since TensorFlow 0.
 import re
 from pathlib import Path
 
-from abaw_tf.backbones.hdf5 import REMEDY_BROKEN, LoadReport, weighted_layers
+from abaw_tf.backbones.hdf5 import REMEDY_BROKEN
+from abaw_tf.backbones.layer_match import match_layers
 
 # Name in the checkpoint -> name in Keras.
 VARIABLES = {
@@ -96,29 +97,13 @@ def load_tf1_checkpoint(model, path, scope, ignore=()):
     for name, full_name in names.items():
         layer, _, variable = name.rpartition("/")
         stored.setdefault(layer.replace("/", "_"), {})[VARIABLES.get(variable, variable)] = full_name
-    stored = {layer: variables for layer, variables in stored.items() if layer not in ignore}
-
-    report, complaints, pairs = LoadReport(), [], []
-    for name, layer in weighted_layers(model):
-        if name in ignore:
-            continue
-        found = stored.pop(name, None)
-        if found is None:
-            report.missing.append(name)
-            continue
-        expected = {variable.name: tuple(variable.shape) for variable in layer.weights}
-        received = {variable: tuple(shapes[full_name]) for variable, full_name in found.items()}
-        if expected != received:
-            report.mismatched.append(name)
-            complaints.append(f"layer {name}: the model has {_listed(expected)}, the checkpoint {_listed(received)}")
-            continue
-        report.loaded.append(name)
-        pairs += [(variable, found[variable.name]) for variable in layer.weights]
-    report.unexpected = list(stored)
-    if complaints or report.missing or report.unexpected:
-        raise ValueError(_describe(path, model, report, complaints))
-    arrays = [_read(reader, path, full_name) for _, full_name in pairs]  # all of them, before the first is assigned
-    for (variable, _), array in zip(pairs, arrays):
+    sizes = {
+        layer: {variable: tuple(shapes[full_name]) for variable, full_name in variables.items()}
+        for layer, variables in stored.items()
+    }
+    report, pairs = match_layers(model, sizes, path, ignore)
+    arrays = [_read(reader, path, stored[layer][name]) for _, layer, name in pairs]  # all, before the first is assigned
+    for (variable, _, _), array in zip(pairs, arrays):
         variable.assign(array)
     return report
 
@@ -163,19 +148,3 @@ def _read(reader, path, name):
 def _first(error):
     """The first line of an error of TensorFlow."""
     return str(error).partition("\n")[0][:200]
-
-
-def _listed(shapes):
-    return ", ".join(f"{name} {shape}" for name, shape in sorted(shapes.items()))
-
-
-def _describe(path, model, report, complaints):
-    lines = [f"{path}: this checkpoint does not belong to the model {model.name!r}", *complaints[:4]]
-    for what, names in (("missing in the checkpoint", report.missing), ("unexpected in it", report.unexpected)):
-        if names:
-            lines.append(f"{len(names)} layer(s) {what}: {', '.join(names[:6])}{' …' if len(names) > 6 else ''}")
-    lines.append(
-        "build the network (top, blocks, width) that the checkpoint was written for. "
-        f"Received: {len(report.loaded)} matching layer(s)"
-    )
-    return "; ".join(lines)

@@ -296,7 +296,7 @@ def test_every_entry_says_what_its_user_must_know():
         assert entry.name == name
         assert entry.url.startswith("https://")
         assert all((entry.licence, entry.citation, entry.architecture, entry.normalization))
-        assert entry.color_order in ("rgb", "bgr", "grey")
+        assert (entry.color_order in ("rgb", "bgr", "grey")) == (entry.sample_rate is None)
         assert entry.classes is None or len(labels.class_order(entry.classes)) == 7
         assert entry.sha256 is None or re.fullmatch("[0-9a-f]{64}", entry.sha256)
         assert not entry.direct or entry.url.endswith(entry.file)

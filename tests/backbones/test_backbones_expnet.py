@@ -414,9 +414,7 @@ def test_either_mean_image(published, variables):
 
 def test_the_extractor_is_the_published_network(published, tmp_path, monkeypatch):
     """By its name it builds the full network with the identity network's mean; here its checkpoint is too small, and it says so."""
-    with pytest.raises(
-        ValueError, match=r"ini_exprNet_model\.ckpt: this checkpoint does not belong to the model 'expnet'"
-    ):
+    with pytest.raises(ValueError, match=r"ini_exprNet_model\.ckpt: these weights do not belong to the model 'expnet'"):
         make_extractor("expnet")
     extractor = make_extractor("expnet_small")
     assert (extractor.dim, extractor.input_size, extractor.color_order) == (512, (112, 112), "bgr")

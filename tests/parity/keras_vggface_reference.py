@@ -2,6 +2,7 @@
 
 ``keras_vggface_reference.py notop OUT`` (or ``top``) runs the package keras-vggface under tf-keras, without or with its top: random
 weights (batch normalisation moments included) saved by its own ``save_weights``, and its outputs for fixed images.
+``keras_vggface_reference.py vgg16 OUT`` does so with its VGG16, at 64×64 pixels and for seven classes.
 ``keras_vggface_reference.py model OUT FILE`` opens a complete Keras-2 model file with tf-keras and runs it on fixed inputs.
 
 A separate process, because keras-vggface imports ``keras`` as it was before Keras 3: the old module paths are made to lead to tf-keras.
@@ -71,6 +72,26 @@ def write_vggface(out, options):
     np.savez(out / "reference.npz", images=images, outputs=outputs, parameters=np.array(model.count_params()), **arrays)
 
 
+def write_vgg16(out):
+    alias_old_keras()
+    import keras_vggface
+    import keras_vggface.utils
+
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, (2, 64, 64, 3)).astype("float32")
+    model = keras_vggface.VGGFace(model="vgg16", weights=None, input_shape=(64, 64, 3), classes=7)
+    randomise(model, rng)
+    kernel, bias = model.get_layer("conv1_1").get_weights()
+    model.get_layer("conv1_1").set_weights([kernel / 50, bias])  # the images are in the hundreds
+    model.save_weights(str(out / "weights.h5"))
+    layers = ("conv1_1", "pool5", "fc6", "fc6/relu", "fc7", "fc8", "fc8/softmax")
+    inner = type(model)(model.inputs, [model.get_layer(name).output for name in layers])
+    outputs = inner.predict_on_batch(keras_vggface.utils.preprocess_input(images, version=1))
+    arrays = {name.replace("/", "_"): values for name, values in zip(layers, outputs)}
+    whole = keras_vggface.VGGFace(model="vgg16", weights=None)
+    np.savez(out / "reference.npz", images=images, parameters=np.array(whole.count_params()), **arrays)
+
+
 def write_model(out, file):
     import tf_keras
 
@@ -96,5 +117,7 @@ if __name__ == "__main__":
         write_vggface(target, {"include_top": False, "pooling": "avg"})
     elif sys.argv[1] == "top":
         write_vggface(target, {"include_top": True})
+    elif sys.argv[1] == "vgg16":
+        write_vgg16(target)
     else:
         write_model(target, sys.argv[3])

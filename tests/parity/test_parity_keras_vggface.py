@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 from abaw_tf.backbones.checkpoints import load_hdf5_weights
 from abaw_tf.backbones.fer_xception import build_big_xception, build_mini_xception
+from abaw_tf.backbones.vgg_fer import build_vgg_fer
 from abaw_tf.backbones.vggface2 import VggFacePreprocessing, build_vggface2_resnet50, preprocess
 
 SCRIPT = Path(__file__).with_name("keras_vggface_reference.py")
@@ -95,6 +97,21 @@ def test_a_file_with_its_top_feeds_the_network_without(top):
     assert report.unexpected == ["classifier"]
     assert not report.missing
     assert len(report.loaded) == 106
+
+
+@pytest.mark.slow
+def test_vgg_face_equals_the_original(tmp_path, record_property):
+    reference = run_reference("vgg16", tmp_path)
+    assert (
+        build_vgg_fer(classes=2622).count_params() == reference["parameters"] + 3
+    )  # the means, which the original leaves outside
+    model = build_vgg_fer(image_size=64, weights=tmp_path / "weights.h5", class_order="affwild2")
+    names = {"pool5": "pool5", "fc6": "fc6", "relu6": "fc6_relu", "fc7": "fc7", "fc8": "fc8", "prob": "fc8_softmax"}
+    inner = keras.Model(model.input, {name: model.get_layer(name).output for name in names})
+    for name, values in inner.predict_on_batch(reference["images"]).items():
+        expected = reference[names[name]]
+        assert expected.std() > 0.01, "the comparison says something"
+        assert largest_difference(values, expected, record_property) < 1e-4
 
 
 @pytest.mark.slow
