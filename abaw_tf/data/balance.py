@@ -12,6 +12,7 @@ import numpy as np
 from abaw_tf import labels as classes
 
 MODES = ("average", "max", "min")
+RULES = ("balanced", "max")
 
 NO_EXPRESSION = len(classes.EXPRESSIONS_8)
 """Class under which balanced sampling draws what has no expression but another label that is wanted."""
@@ -60,14 +61,46 @@ def log_class_weights(counts, r=0.34):
     >>> log_class_weights([700, 200, 100], r=1.0).round(4).tolist()
     [1.0, 1.6094, 2.3026]
     """
-    counts = np.asarray(counts, dtype=np.float64)
-    if counts.ndim != 1 or not np.isfinite(counts).all() or (counts < 0).any() or counts.sum() == 0:
-        raise ValueError(f"counts must be frames per class, none negative, not all zero. Received: {counts.tolist()}")
+    counts = _as_counts(counts)
     if not (np.isfinite(r) and r > 0):
         raise ValueError(f"r must be positive. Received: r={r}")
     present = np.where(counts > 0, counts, np.inf)
     ratios = np.where(counts > 0, r * counts.sum() / present, 1.0)
     return np.maximum(1.0, np.log(ratios))
+
+
+def inverse_class_weights(counts, rule="balanced"):
+    """Class weights in inverse proportion to the size of a class.
+
+    Parameters
+    ----------
+    counts : array-like of int, shape (n_classes,)
+        Frames (or windows) per class, n_i.
+    rule : {"balanced", "max"}
+        ``"balanced"``: ``N / (K · n_i)`` with the K classes that occur, scikit-learn's (the published code of Dresvyanskiy et al. 2020 for
+        its 1D-CNN); ``"max"``: ``max(n) / n_i`` (for its PANN). They differ by a common factor.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n_classes,)
+        A class without frames has weight 1: nothing is weighted by it.
+
+    Raises
+    ------
+    ValueError
+        Negative counts, no frames at all, or an unknown rule.
+
+    Examples
+    --------
+    >>> inverse_class_weights([60, 20, 0]).round(4).tolist()
+    [0.6667, 2.0, 1.0]
+    >>> inverse_class_weights([60, 20, 0], "max").tolist()
+    [1.0, 3.0, 1.0]
+    """
+    classes.check_option("rule", rule, RULES)
+    counts = _as_counts(counts)
+    share = counts.sum() / np.count_nonzero(counts) if rule == "balanced" else counts.max()
+    return np.where(counts > 0, share / np.where(counts > 0, counts, 1.0), 1.0)
 
 
 def sample_weights(labels, class_weights):
@@ -310,6 +343,13 @@ def _steps(every):
             raise ValueError(f"every must hold whole numbers of at least 1. Received: {name!r}: {k!r}")
         steps[1 + (classes.EXPRESSIONS_8.index(name) if isinstance(name, str) else name)] = k
     return steps
+
+
+def _as_counts(counts):
+    counts = np.asarray(counts, dtype=np.float64)
+    if counts.ndim != 1 or not np.isfinite(counts).all() or (counts < 0).any() or counts.sum() == 0:
+        raise ValueError(f"counts must be frames per class, none negative, not all zero. Received: {counts.tolist()}")
+    return counts
 
 
 def _as_labels(labels, n_classes):

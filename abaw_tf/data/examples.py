@@ -78,12 +78,12 @@ class Labels:
 def classes_of_examples(table, spans=None, target="last", outputs=("expression",)):
     """Class by which an example is drawn in balanced sampling, -1 for none.
 
-    A frame without an expression that has the label of another output is of the class `NO_EXPRESSION`: half of the task must not be
-    left out because the other half has no label.
-
     That of its frame; of the last frame of a window with ``target="last"``; of windows with a target per frame the one among their classes
     that is rarest in the table, so that every window with a label is somewhere to be drawn and rare classes are not hidden behind
     their neighbours.
+
+    A frame without an expression that has the label of another output is of the class `NO_EXPRESSION`: half of the task must not be
+    left out because the other half has no label.
     """
     labels = table["expression"].to_numpy()
     others = Labels(table, [output for output in outputs if output != "expression"], None).weights.values()

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import MediaError
-from .tracking import FaceFollower, _overlap
+from .tracking import FaceFollower, box_overlap
 
 META = ("frame", "face_id", "timestamp", "confidence", "success")
 _UNITS = ("01", "02", "04", "05", "06", "07", "09", "10", "12", "14", "15", "17", "20", "23", "25", "26")
@@ -186,7 +186,7 @@ def _overlapping(faces, box):
     """The face that overlaps a box most, if it does enough."""
     if not np.isfinite(box).all():
         return None
-    overlaps = [_overlap(face.box, box) for face in faces]
+    overlaps = [box_overlap(face.box, box) for face in faces]
     best = int(np.argmax(overlaps))
     return faces[best] if overlaps[best] >= MIN_OVERLAP else None
 

@@ -75,7 +75,7 @@ class FaceFollower:
     def _continuation(self, faces, absence):
         if not faces:
             return None
-        overlap = [_overlap(face.box, self._box) for face in faces]
+        overlap = [box_overlap(face.box, self._box) for face in faces]
         best = int(np.argmax(overlap))
         if overlap[best] >= self.min_overlap:
             return faces[best]
@@ -97,7 +97,7 @@ class FaceFollower:
         return pair[0] if side == self.person else None
 
 
-def _overlap(a, b) -> float:
+def box_overlap(a, b) -> float:
     """Intersection over union of two boxes."""
     sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
     common = np.prod(np.maximum(sides, 0.0))

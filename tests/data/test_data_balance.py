@@ -28,6 +28,21 @@ def test_log_class_weights_of_the_published_counts():
     assert (balance.log_class_weights(counts, 0.47) >= weights).all()
 
 
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=8).filter(any))
+def test_inverse_class_weights_are_scikit_learns_and_a_multiple_of_them(counts):
+    from sklearn.utils.class_weight import compute_class_weight
+
+    present = np.flatnonzero(counts)
+    labels = np.repeat(np.arange(len(counts)), counts)
+    weights = balance.inverse_class_weights(counts)
+    np.testing.assert_allclose(weights[present], compute_class_weight("balanced", classes=present, y=labels))
+    largest = balance.inverse_class_weights(counts, "max")
+    np.testing.assert_allclose(largest[present], [max(counts) / counts[i] for i in present])
+    assert (np.delete(weights, present) == 1).all()
+    assert (np.delete(largest, present) == 1).all()
+
+
 def test_class_counts_leave_missing_labels_out():
     assert balance.class_counts([0, -1, 6, 6, -1], 7).tolist() == [1, 0, 0, 0, 0, 0, 2]
 
@@ -94,6 +109,8 @@ def test_epoch_length_and_seed():
         (lambda: balance.log_class_weights([0, 0]), "not all zero"),
         (lambda: balance.log_class_weights([3, -1]), "none negative"),
         (lambda: balance.log_class_weights([3, 1], 0), "r must be positive. Received: r=0"),
+        (lambda: balance.inverse_class_weights([0, 0]), "not all zero"),
+        (lambda: balance.inverse_class_weights([1, 2], "log"), "rule.*Received: rule='log'"),
         (lambda: balance.thin([0, 9], ["a", "a"], {}), r"labels\[1\] = 9"),
         (lambda: balance.thin([0, 1], ["a"], {}), r"as long as labels.*Received: shape \(1,\)"),
         (lambda: balance.thin([0], ["a"], {"Hapiness": 2}), "Did you mean 'Happiness'"),
