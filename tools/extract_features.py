@@ -20,6 +20,8 @@ EXTRACTORS = (
     "fer_big_xception",
     "expnet",
     "expnet_small",
+    "vgg_fer",
+    "vgg_fer_small",
     "keras",
 )
 # The names of abaw_tf.features.measurements.MEASUREMENTS.

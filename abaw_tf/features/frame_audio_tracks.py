@@ -1,15 +1,13 @@
 """Audio features of a whole dataset into a feature store: resumable, shareable; a trial without sound is a track of missing frames."""
 
 import functools
-import time
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from abaw_tf.features.extract import ExtractionError, ExtractionReport
+from abaw_tf.features.extraction import ExtractionReport, check_extraction, extract_trials
 from abaw_tf.features.frame_audio import FrameAudioConfig, frame_audio, segment_features
-from abaw_tf.features.store import DTYPES, FeatureStore
+from abaw_tf.features.store import FeatureStore
 from abaw_tf.media.audio import read_sound
 
 NAME = "frame_audio"
@@ -19,7 +17,7 @@ VERSION = 1
 
 @dataclass
 class AudioExtractionReport(ExtractionReport):
-    """What a run of `extract_frame_audio` did; see `abaw_tf.features.extract.ExtractionReport`, whose `images` are frames here.
+    """What a run of `extract_frame_audio` did; see `abaw_tf.features.extraction.ExtractionReport`, whose `images` are frames here.
 
     Attributes
     ----------
@@ -88,16 +86,12 @@ def extract_frame_audio(
 
     Raises
     ------
-    abaw_tf.features.extract.ExtractionError
+    abaw_tf.features.extraction.ExtractionError
         At the end, if trials failed (no video, a video that cannot be read). All others are done.
     ValueError
         If an argument is wrong.
     """
-    index, count = shard
-    if not 0 <= index < count:
-        raise ValueError(f"`shard` must be (i, n) with 0 <= i < n. Received: shard={shard}")
-    if dtype not in DTYPES:
-        raise ValueError(f"`dtype` must be one of {DTYPES}. Received: dtype={dtype!r}")
+    index, count = check_extraction(shard, dtype)
     config = config or FrameAudioConfig()
     store = frame_audio_store(store_root, config)
     store.clean()
@@ -105,16 +99,11 @@ def extract_frame_audio(
     names = sorted(dataset.trials()["trial"] if trials is None else trials)[index::count]
     # The trials of a video's two people follow one another.
     read = functools.lru_cache(maxsize=1)(functools.partial(read_sound, sample_rate=config.sample_rate))
-    start = time.perf_counter()
-    for trial in tqdm(names, unit="trial", desc=NAME, disable=not progress):
-        try:
-            _extract_trial(dataset, trial, store, config, dtype, compute, read, report)
-        except (ValueError, OSError) as error:
-            report.failed[trial] = str(error)
-    report.seconds = time.perf_counter() - start
-    if report.failed:
-        raise ExtractionError(report)
-    return report
+
+    def extract_one(trial):
+        _extract_trial(dataset, trial, store, config, dtype, compute, read, report)
+
+    return extract_trials(report, names, extract_one, NAME, progress)
 
 
 def _extract_trial(dataset, trial, store, config, dtype, compute, read, report):

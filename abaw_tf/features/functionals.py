@@ -3,8 +3,8 @@
 import numpy as np
 
 
-def mean_and_std(track, windows):
-    """Mean and standard deviation of a track over each window (Dresvyanskiy et al. 2020, §III; population moments).
+def mean_and_std(track, windows, ddof=0):
+    """Mean and standard deviation of a track over each window (Dresvyanskiy et al. 2020, §III).
 
     Parameters
     ----------
@@ -12,6 +12,8 @@ def mean_and_std(track, windows):
         Features per frame without NaN, any float type.
     windows : array of int, shape (n_windows, 2)
         Start and stop frame of each window, as from :mod:`abaw_tf.data.windows`.
+    ddof : {0, 1}
+        What is subtracted from the number of frames in the variance: 0 (NumPy), 1 (MATLAB). A single frame has deviation 0 either way.
 
     Returns
     -------
@@ -29,7 +31,7 @@ def mean_and_std(track, windows):
     for row, (start, stop) in zip(result, windows):
         frames = np.asarray(track[start:stop], np.float64)
         row[:dim] = frames.mean(axis=0)
-        row[dim:] = frames.std(axis=0)
+        row[dim:] = frames.std(axis=0, ddof=min(ddof, len(frames) - 1))
     finite = np.isfinite(result).all(axis=1)
     if not finite.all():
         start, stop = windows[~finite][0]

@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from abaw_tf.features.extract import ExtractionError, ExtractionReport
-from abaw_tf.features.store import DTYPES, FeatureStore
+from abaw_tf.features.extraction import ExtractionReport, check_extraction, extract_trials
+from abaw_tf.features.store import FeatureStore
 from abaw_tf.media import face_files
 from abaw_tf.media.openface import COLUMNS, FEATURES, MIN_OVERLAP, choose_rows, person_features, read_openface
 
@@ -97,11 +96,7 @@ def extract_openface(
     ValueError
         If an argument is wrong.
     """
-    index, count = shard
-    if not 0 <= index < count:
-        raise ValueError(f"`shard` must be (i, n) with 0 <= i < n. Received: shard={shard}")
-    if dtype not in DTYPES:
-        raise ValueError(f"`dtype` must be one of {DTYPES}. Received: dtype={dtype!r}")
+    index, count = check_extraction(shard, dtype)
     store = openface_store(store_root, drop_meta)
     store.clean()
     report = OpenFaceReport(store.folder)
@@ -111,14 +106,11 @@ def extract_openface(
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(f"{dataset.root}: no such trials. Received: {', '.join(map(repr, unknown[:5]))}")
-    for trial in tqdm(names[index::count], unit="trial", desc=NAME, disable=not progress):
-        try:
-            _extract_trial(dataset, trial, *known[trial], store, drop_meta, (boxes or {}).get(trial), dtype, report)
-        except (ValueError, OSError) as error:
-            report.failed[trial] = str(error)
-    if report.failed:
-        raise ExtractionError(report)
-    return report
+
+    def extract_one(trial):
+        _extract_trial(dataset, trial, *known[trial], store, drop_meta, (boxes or {}).get(trial), dtype, report)
+
+    return extract_trials(report, names[index::count], extract_one, NAME, progress)
 
 
 def openface_store(store_root, drop_meta=True):

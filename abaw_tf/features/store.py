@@ -5,6 +5,7 @@
 counts as present when both files are; the JSON file is written last.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from abaw_tf.features.track import FeatureTrack
+from abaw_tf.files import allow_open_files
 
 __all__ = ["FeatureStore", "FeatureTrack", "configuration_hash"]
 
@@ -153,7 +155,10 @@ class FeatureStore:
             If there is no complete track of that trial.
         ValueError
             If a file is damaged or the two files do not belong together.
+        OSError
+            If this process may not hold another file open.
         """
+        allow_open_files()
         if not self.has(trial):
             raise FileNotFoundError(
                 f"{self._array(trial)}: no track of trial {trial!r}; run tools/extract_features.py (it resumes). "
@@ -165,6 +170,7 @@ class FeatureStore:
         try:
             values = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
+            _check_that_files_open(path, error)
             raise ValueError(f"{path}: damaged array; {remedy}. Received: {error}") from error
         expected = (sidecar["n_frames"], sidecar["dim"], sidecar["dtype"])
         if values.ndim != 2 or (*values.shape, str(values.dtype)) != expected:
@@ -176,6 +182,10 @@ class FeatureStore:
         for start, stop in sidecar["missing"]:
             missing[start:stop] = True
         return FeatureTrack(trial, values, missing)
+
+    def notes(self, trial):
+        """The notes that :meth:`write` was given, or None; errors as :meth:`read`."""
+        return self._read_sidecar(trial).get("notes")
 
     def clean(self):
         """Remove what killed writers left behind; files of writers that are still alive are kept."""
@@ -286,7 +296,15 @@ def _read_json(path, keys, remedy):
         content = json.loads(path.read_text(encoding="utf-8"))
         absent = [key for key in keys if key not in content]
     except (ValueError, TypeError, OSError) as error:
+        _check_that_files_open(path, error)
         raise ValueError(f"{path}: cannot be read; {remedy}. Received: {error}") from error
     if absent:
         raise ValueError(f"{path}: entries are absent; {remedy}. Received: no {', '.join(absent)}")
     return content
+
+
+def _check_that_files_open(path, error):
+    """Tell a file that may not be opened from one that is damaged, and must be deleted."""
+    if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
+        told = f"{path}: too many files are open (each track that is in use is one); raise the limit, ulimit -n 10240"
+        raise OSError(error.errno, f"{told}. Received: {error.strerror}") from error

@@ -28,6 +28,10 @@ class FeatureTrack:
     def __len__(self):
         return len(self.missing)
 
+    def can_fill(self, policy="previous"):
+        """Whether every frame has a value by that policy: "previous" needs a frame with an image."""
+        return policy != "previous" or not self.missing.all()
+
     def source_rows(self, policy="previous"):
         """Row of `values` that stands for each frame, int64 (n_frames,), so that windows can be gathered without a filled copy.
 
@@ -43,7 +47,7 @@ class FeatureTrack:
         rows = np.where(self.missing, -1, np.arange(len(self), dtype=np.int64))
         if policy == "zeros":
             return rows
-        if self.missing.all():
+        if not self.can_fill(policy):
             raise ValueError(
                 f"trial {self.trial!r}: no frame has an image, so nothing can stand for the missing ones; leave the trial out or "
                 f'use policy="zeros". Received: {len(self)} frames, all missing'

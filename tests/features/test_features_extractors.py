@@ -1,13 +1,20 @@
 """Networks as extractors: what they take, what tells them apart."""
 
+import subprocess
+import sys
+import zipfile
+
 import keras
 import numpy as np
 import pytest
 
 from abaw_tf.backbones import fer_xception
-from abaw_tf.backbones.vggface2 import build_vggface2_resnet50, preprocess
+from abaw_tf.backbones.expnet import ExpNetPreprocessing
+from abaw_tf.backbones.vgg_fer import VggFerPreprocessing
+from abaw_tf.backbones.vggface2 import VggFacePreprocessing, build_vggface2_resnet50, preprocess
 from abaw_tf.features.extract import store_of
 from abaw_tf.features.extractors import EXTRACTORS, KerasExtractor, make_extractor, weights_hash
+from abaw_tf.models.layers import FixedBatchNormalization
 
 SMALL = {"blocks": (1, 1, 1, 1), "width": 4, "input_shape": (48, 48, 3)}
 
@@ -68,9 +75,55 @@ def test_a_saved_model_has_the_same_store(tmp_path):
     assert weights_hash(network) == first.weights_hash
 
 
+LOADED = """
+import sys
+from abaw_tf.features.extractors import make_extractor
+for path in sys.argv[1:]:
+    print(make_extractor("keras", path, "features").weights_hash)
+"""
+
+
+def test_models_with_layers_of_the_toolkit_are_read_in_a_new_process(tmp_path):
+    """Keras knows a layer only once its module is imported."""
+    images, hashes = keras.Input((32, 32, 3)), []
+    own_layers = (
+        VggFacePreprocessing(),
+        VggFerPreprocessing((32, 32)),
+        ExpNetPreprocessing((32, 32), np.zeros((32, 32, 3))),
+        FixedBatchNormalization(),
+    )
+    for number, own in enumerate(own_layers):
+        x = keras.layers.Conv2D(2, 3, name="convolution")(own(images))
+        x = keras.layers.GlobalAveragePooling2D(name="features")(x)
+        model = keras.Model(images, x)
+        model.save(tmp_path / f"{number}.keras")
+        hashes.append(weights_hash(model))
+    paths = [str(tmp_path / f"{number}.keras") for number in range(len(hashes))]
+    done = subprocess.run([sys.executable, "-c", LOADED, *paths], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == hashes, done.stderr[-2000:]
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path):
+    path = tmp_path / "m.keras"
+    path.write_bytes(b"PK\x03\x04")
+    with pytest.raises(ValueError, match=r"m\.keras: not a model that Keras can read.*Received: "):
+        make_extractor("keras", path)
+    keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]).save(tmp_path / "known.keras")
+    with zipfile.ZipFile(tmp_path / "known.keras") as known, zipfile.ZipFile(path, "w") as unknown:
+        for name in known.namelist():
+            content = known.read(name)
+            if name == "config.json":
+                content = content.replace(b'"Flatten"', b'"Crumple"').replace(b'"keras.layers"', b'"origami"')
+            unknown.writestr(name, content)
+    with pytest.raises(
+        ValueError, match=r"m\.keras: not a model .*; layers of your own must be registered.*Received: "
+    ):
+        make_extractor("keras", path)
+
+
 def test_every_registered_network_runs_untrained():
     for name in EXTRACTORS:
-        if name in ("keras", "vggface2_weidi_xie"):
+        if name in ("keras", "vggface2_weidi_xie", "vgg_fer"):  # the last for the sake of time
             continue
         extractor = make_extractor(name, weights="random")
         assert extractor.name == name
@@ -81,6 +134,22 @@ def test_every_registered_network_runs_untrained():
         assert np.abs(features[0] - features[1]).max() > 1e-3
         if name != "vggface2":  # for the sake of time
             assert make_extractor(name, weights="random").weights_hash == extractor.weights_hash, "the seed is fixed"
+
+
+def test_vgg_fer_features_come_from_before_or_after_the_relu():
+    before, after = (make_extractor("vgg_fer_small", layer=layer) for layer in (None, "relu6"))
+    faces = np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3)).astype("uint8")
+    assert before.layer == "fc6"
+    assert before.dim == after.dim == 256
+    assert (before(faces) < 0).any()
+    np.testing.assert_allclose(after(faces), np.maximum(before(faces), 0), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_vgg_fer_takes_aligned_crops_as_they_are():
+    extractor = make_extractor("vgg_fer", weights="random")
+    faces = np.random.default_rng(1).integers(0, 256, (2, 112, 112, 3)).astype("uint8")
+    assert extractor(faces).shape == (2, extractor.dim) == (2, 4096)
 
 
 def test_fer_features_lead_to_the_published_probabilities(realdata, monkeypatch):

@@ -21,6 +21,13 @@ def test_mean_and_population_deviation_of_each_window(dtype):
     assert not result[3, 4:].any()  # one frame does not vary
 
 
+def test_the_deviation_may_be_that_of_a_sample():
+    track = np.random.default_rng(0).normal(size=(30, 4))
+    result = mean_and_std(track, [[0, 12], [29, 30]], ddof=1)
+    np.testing.assert_allclose(result[0, 4:], stats.tstd(track[:12], axis=0), rtol=1e-6)
+    assert not result[1, 4:].any()
+
+
 def test_a_large_offset_costs_no_accuracy():
     track = (1000 + np.random.default_rng(0).integers(0, 2, (1000, 1))).astype(np.float16)
     result = mean_and_std(track, [[0, 1000]])

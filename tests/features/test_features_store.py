@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import time
 import numpy as np
 import pytest
 
+from abaw_tf.features import store as feature_store
 from abaw_tf.features.store import FeatureStore, FeatureTrack
 
 
@@ -259,3 +261,36 @@ def test_a_trial_without_images():
 def test_the_store_needs_no_tensorflow():
     code = "import sys, abaw_tf.features.store; sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture
+def few_files():
+    """This process may open a hundred files or so."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 100, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def read_many(store, n=600):
+    return [store.read("a") for _ in range(n)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts open files in /proc")
+def test_more_tracks_may_be_in_use_than_files_open_at_first(store, values, few_files):
+    store.write("a", values)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    tracks = read_many(store)
+    assert len(os.listdir("/proc/self/fd")) > before
+    np.testing.assert_array_equal(tracks[-1].values, tracks[0].values)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts open files in /proc")
+def test_a_track_that_may_not_be_opened_is_not_called_damaged(store, values, few_files, monkeypatch):
+    monkeypatch.setattr(feature_store, "allow_open_files", lambda: None)
+    store.write("a", values)
+    with pytest.raises(
+        OSError, match=r"a\.(npy|json): too many files are open.*ulimit -n.*Received: Too many"
+    ) as caught:
+        read_many(store)
+    assert "delete" not in str(caught.value)
