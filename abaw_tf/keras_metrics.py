@@ -19,6 +19,16 @@ from abaw_tf.masking import as_float, check_dimensions, truth_like, weights_like
 _REGISTER = keras.saving.register_keras_serializable(package="abaw_tf")
 
 
+def expression_metrics(n_classes, edition):
+    """Metrics of a network of expressions: ``accuracy``, ``macro_f1``, ``macro_recall`` and the ``expression_score`` of the edition."""
+    return [
+        keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+        MacroF1(n_classes, name="macro_f1"),
+        MacroRecall(n_classes, name="macro_recall"),
+        ExpressionScore(edition, name="expression_score"),
+    ]
+
+
 @_REGISTER
 class ConcordanceCorrelation(keras.metrics.Metric):
     """Concordance correlation coefficient over all frames seen (see :func:`abaw_tf.metrics.ccc`).

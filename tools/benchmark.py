@@ -60,6 +60,19 @@ def measure_fusion(arguments):
     return benchmark_fusion(arguments.frames, arguments.models, arguments.classes, arguments.draws, arguments.repeats)
 
 
+def add_kernel_elm(subparsers):
+    parser = subparsers.add_parser("kernel_elm", help="the kernel ELM beside scikit-learn's KernelRidge and SVC")
+    parser.add_argument("--sizes", nargs="+", default=["small", "medium"], choices=["small", "medium", "full"])
+    parser.add_argument("--kernels", nargs="+", default=["linear", "rbf"], choices=["linear", "rbf", "poly"])
+    parser.set_defaults(measure=measure_kernel_elm)
+
+
+def measure_kernel_elm(arguments):
+    from abaw_tf.benchmarks.kernel_elm import benchmark_kernel_elm
+
+    return benchmark_kernel_elm(arguments.sizes, arguments.kernels)
+
+
 def add_scoring(subparsers):
     parser = subparsers.add_parser("scoring", help="scores of a million frames, with and without intervals")
     parser.add_argument("--frames", type=int, default=1_000_000)
@@ -119,7 +132,16 @@ def measure_stat_lstm(arguments):
 
 # One function per subcommand: it adds the parser and sets `measure`, which takes the arguments and returns a list of
 # abaw_tf.benchmarks.results.Result.
-SUBCOMMANDS = (add_audio, add_features, add_fusion, add_pipeline, add_scoring, add_startup, add_stat_lstm)
+SUBCOMMANDS = (
+    add_audio,
+    add_features,
+    add_fusion,
+    add_kernel_elm,
+    add_pipeline,
+    add_scoring,
+    add_startup,
+    add_stat_lstm,
+)
 
 
 def main(argv=None) -> int:

@@ -1,12 +1,12 @@
 """The STAT/LSTM network over consecutive frames: blocks as published against chunks, which run the base once per frame."""
 
 import json
-import subprocess
 import sys
 import time
 
 import numpy as np
 
+from abaw_tf.benchmarks.processes import in_a_process, peak_memory
 from abaw_tf.benchmarks.results import Result
 
 BAR = 10.0
@@ -61,7 +61,7 @@ def benchmark_stat_lstm(sizes=("small", "medium"), preset="lstm_va", block=16, b
             results += [Result(f"{label}: {wiring} network", speed[wiring], "frames/s") for wiring in WIRINGS]
             results.append(Result(f"{label}: chunk / block", speed["chunk"] / speed["block"], "", BAR))
             for wiring in WIRINGS:
-                peak = _peak_in_a_process(size, preset, block, blocks_per_step, task, wiring)
+                peak = in_a_process(__name__, size, preset, block, blocks_per_step, task, wiring)
                 results.append(Result(f"{label}: peak memory, {wiring} network", peak, "MiB"))
     return results
 
@@ -108,28 +108,11 @@ def _speed(networks, task, repeats):
     return {wiring: networks[wiring][3] / best[wiring] for wiring in networks}
 
 
-def _peak_in_a_process(*arguments):
-    """Peak resident memory in MiB of a process that makes two steps."""
-    done = subprocess.run(
-        [sys.executable, "-m", __name__, json.dumps(arguments)], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(f"the process that measures memory failed. Received: {done.stderr[-2000:]}")
-    return float(done.stdout.split()[-1])
-
-
 def _main(size, preset, block, blocks_per_step, task, wiring):
     network, inputs, targets, _ = _networks(size, preset, block, blocks_per_step, (wiring,))[wiring]
     for _ in range(2):
         _step(task, network, inputs, targets)
-    print(_peak())
-
-
-def _peak():
-    """Peak resident memory of this process in MiB; getrusage would also count that of the process it was forked from."""
-    with open("/proc/self/status", encoding="ascii") as status:
-        (line,) = (line for line in status if line.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024
+    print(peak_memory())
 
 
 if __name__ == "__main__":

@@ -229,18 +229,10 @@ class FrameCnnRecipe(KerasRecipe):
         )
 
     def compile(self, model):
-        from abaw_tf.keras_metrics import ExpressionScore, MacroF1, MacroRecall
+        from abaw_tf.keras_metrics import expression_metrics
 
-        n_classes = len(self.classes)
         model.compile(
             optimizer=keras.optimizers.AdamW(self.learning_rate, weight_decay=self.weight_decay, amsgrad=self.amsgrad),
             loss={"expression": "sparse_categorical_crossentropy"},
-            weighted_metrics={
-                "expression": [
-                    keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-                    MacroF1(n_classes, name="macro_f1"),
-                    MacroRecall(n_classes, name="macro_recall"),
-                    ExpressionScore(self.edition, name="expression_score"),
-                ]
-            },
+            weighted_metrics={"expression": expression_metrics(len(self.classes), self.edition)},
         )

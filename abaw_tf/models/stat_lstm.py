@@ -18,7 +18,6 @@ from typing import ClassVar
 
 import keras
 
-from abaw_tf.labels import check_option
 from abaw_tf.models import stat_lstm_parts as parts
 from abaw_tf.models.face_model import copy_face_model
 from abaw_tf.models.stat_lstm_heads import PRESETS, REGRESSIONS, STATS, Derivation, build_stat_lstm_head
@@ -26,6 +25,7 @@ from abaw_tf.models.stat_lstm_losses import LOSS_WEIGHTS, compile_stat_lstm, mul
 from abaw_tf.models.stat_lstm_network import build_stat_lstm, join, rewire, set_trainable
 from abaw_tf.training.balanced_faces import BalancedFacesRecipe
 from abaw_tf.training.callbacks import ChallengeScore
+from abaw_tf.training.fields import check_choices
 from abaw_tf.training.needs import Images, Track, Windows
 from abaw_tf.training.recipe import RecipeError
 
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 READS = ("images", "tracks")
-OPTIMIZERS = ("adam", "sgd")
+OPTIMIZERS = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
 FEATURES, PROBABILITIES = "features", "probabilities"
 
 
@@ -166,18 +166,14 @@ class StatLstmRecipe(BalancedFacesRecipe):
 
     def __post_init__(self):
         super().__post_init__()
-        known = {
-            "derivation": tuple(PRESETS),
-            "reads": READS,
-            "optimizer": OPTIMIZERS,
-            "batch_norm": parts.BATCH_NORM,
-            "stat": STATS,
-        }
-        for key, options in known.items():
-            try:
-                check_option(key, getattr(self, key), options)
-            except ValueError as error:
-                raise RecipeError(str(error)) from None
+        check_choices(
+            self,
+            derivation=tuple(PRESETS),
+            reads=READS,
+            optimizer=tuple(OPTIMIZERS),
+            batch_norm=parts.BATCH_NORM,
+            stat=STATS,
+        )
         for key in ("block", "chunk", "prediction_chunk", "n_features"):
             if getattr(self, key) is not None and getattr(self, key) < 1:
                 raise RecipeError(f"`{key}` must be at least 1. Received: {key}={getattr(self, key)}")
@@ -257,8 +253,7 @@ class StatLstmRecipe(BalancedFacesRecipe):
         return model if self._single_images else rewire(model, "chunk")
 
     def compile(self, model):
-        optimizers = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
-        compile_stat_lstm(model, optimizers[self.optimizer](self.learning_rate), self.edition)
+        compile_stat_lstm(model, OPTIMIZERS[self.optimizer](self.learning_rate), self.edition)
 
     def callbacks(self):
         return [ChallengeScore()]

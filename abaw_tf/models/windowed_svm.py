@@ -5,11 +5,8 @@ References
 D. Dresvyanskiy et al., arXiv 2010.03692, 2020, §III (see `abaw_tf.models.frame_cnn`). "code" means the authors' notebook.
 """
 
-import json
 import math
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -22,16 +19,16 @@ from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
 
 from abaw_tf.features.functionals import majority_label, mean_and_std
 from abaw_tf.training.calibration import class_pairs, couple, fit_temperature
+from abaw_tf.training.class_weights import class_weights
+from abaw_tf.training.estimator_files import SavedEstimator
 from abaw_tf.training.needs import Track
 from abaw_tf.training.recipe import EstimatorRecipe
 
 HAPPINESS = 4
-_ARRAYS = ("classes_", "class_weight_", "support_vectors_", "dual_coef_", "intercept_", "n_support_")
-_NUMBERS = ("gamma_", "temperature_", "r_", "n_features_in_", "n_iter_")
 _ROWS = 4096  # windows per block of the kernel matrix in prediction
 
 
-class WindowedSVM(ClassifierMixin, BaseEstimator):
+class WindowedSVM(SavedEstimator, ClassifierMixin, BaseEstimator):
     """Support vector machine on window functionals, with class weights max(1, ln(r·N/n)) and calibrated probabilities.
 
     Parameters
@@ -83,6 +80,11 @@ class WindowedSVM(ClassifierMixin, BaseEstimator):
     >>> float(WindowedSVM(gamma=1.0, degree=1).fit(x, y).score(x, y))
     1.0
     """
+
+    saved_attributes = (
+        *("classes_", "class_weight_", "support_vectors_", "dual_coef_", "intercept_", "n_support_"),
+        *("gamma_", "temperature_", "r_", "n_features_in_", "n_iter_"),
+    )
 
     def __init__(
         self,
@@ -138,7 +140,7 @@ class WindowedSVM(ClassifierMixin, BaseEstimator):
             raise ValueError(f"`y` must hold at least two classes. Received: one class, {self.classes_[0]}")
         self.gamma_ = self._gamma(X)
         self.r_ = self._ratio(counts)
-        self.class_weight_ = self._weights(counts)
+        self.class_weight_ = self._weights(index)
         self.temperature_ = 1.0
         if self.calibration_folds:
             self.temperature_ = fit_temperature(
@@ -172,36 +174,6 @@ class WindowedSVM(ClassifierMixin, BaseEstimator):
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
 
-    def save(self, path):
-        """Write the fitted estimator to an ``.npz`` file, which holds numbers only: opening it never runs code."""
-        check_is_fitted(self)
-        arrays = {name: getattr(self, name) for name in (*_ARRAYS, *_NUMBERS)}
-        with open(path, "wb") as file:
-            np.savez_compressed(file, parameters=json.dumps(self.get_params()), **arrays)
-
-    @classmethod
-    def load(cls, path):
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        FileNotFoundError
-            There is no such file.
-        ValueError
-            The file holds something else.
-        """
-        path = Path(path)
-        try:
-            with np.load(path, allow_pickle=False) as content:
-                estimator = cls(**json.loads(str(content["parameters"])))
-                for name in _ARRAYS:
-                    setattr(estimator, name, content[name])
-                for name in _NUMBERS:
-                    setattr(estimator, name, content[name].item())
-        except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path}: not a saved WindowedSVM; train it again. Received: {error}") from error
-        return estimator
-
     def _gamma(self, X):
         if self.gamma == "auto":
             return 1.0 / X.shape[1]
@@ -224,10 +196,8 @@ class WindowedSVM(ClassifierMixin, BaseEstimator):
             raise ValueError(f'`r` must be positive, "auto" or None. Received: r={self.r!r}')
         return float(self.r)
 
-    def _weights(self, counts):
-        if math.isnan(self.r_):
-            return np.ones(len(counts))
-        return np.maximum(1.0, np.log(self.r_ * counts.sum() / counts))
+    def _weights(self, index):
+        return class_weights(None if math.isnan(self.r_) else self.r_, np.unique(index), index)
 
     def _fit_svc(self, X, index, weights):
         svc = SVC(
@@ -244,7 +214,7 @@ class WindowedSVM(ClassifierMixin, BaseEstimator):
         return svc.fit(X, index)
 
     def _held_out_margins(self, X_train, index, X_test):
-        svc = self._fit_svc(X_train, index, self._weights(np.bincount(index)))
+        svc = self._fit_svc(X_train, index, self._weights(index))
         margins = svc.decision_function(X_test)
         return margins if margins.ndim == 2 else -margins[:, None]
 

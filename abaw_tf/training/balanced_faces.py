@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from abaw_tf.labels import check_option
+from abaw_tf.training.fields import check_choices
 from abaw_tf.training.needs import EPOCH_LENGTHS, Augmentation, Balance, Images
-from abaw_tf.training.recipe import KerasRecipe, RecipeError
+from abaw_tf.training.recipe import KerasRecipe
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,7 @@ class BalancedFacesRecipe(KerasRecipe):
 
     def __post_init__(self):
         super().__post_init__()
-        try:
-            check_option("epoch_length", self.epoch_length, EPOCH_LENGTHS)
-        except ValueError as error:
-            raise RecipeError(str(error)) from None
+        check_choices(self, epoch_length=EPOCH_LENGTHS)
 
     def inputs(self):
         return {"image": Images(self.image_size, self.image_kind)}

@@ -1,4 +1,4 @@
-"""Probabilities from the margins of pairwise classifiers, calibrated on held-out folds."""
+"""Probabilities from the scores of classifiers, or the margins of pairwise ones, calibrated on held-out folds."""
 
 import itertools
 import math
@@ -44,6 +44,25 @@ def fit_temperature(margins_of, X, y, groups=None, n_folds=5, seed=0):
     ----------
     margins_of : callable
         ``margins_of(X_train, y_train, X_test)`` fits on the first two and returns the pairwise margins of the third.
+    X, y, groups, n_folds, seed
+        As of `held_out_scores`.
+
+    Returns
+    -------
+    float
+        1 where fewer than two folds are possible.
+    """
+    folds = held_out_scores(margins_of, X, y, groups, n_folds, seed)
+    return best_temperature([(margins, truth, len(present)) for margins, truth, present in folds], couple)
+
+
+def held_out_scores(scores_of, X, y, groups=None, n_folds=5, seed=0):
+    """Scores of every fold by a classifier that was fitted to the others.
+
+    Parameters
+    ----------
+    scores_of : callable
+        ``scores_of(X_train, y_train, X_test)`` fits on the first two and returns the scores of the third.
     X : array, shape (n, n_features)
     y : array of int, shape (n,)
         Classes 0 … k-1.
@@ -56,13 +75,14 @@ def fit_temperature(margins_of, X, y, groups=None, n_folds=5, seed=0):
 
     Returns
     -------
-    float
-        1 where fewer than two folds are possible. A class that a fold's training part lacks is left out of that fold.
+    list of (scores, truth, present)
+        Per fold: what `scores_of` returned; the held-out samples' classes as positions in `present`; and `present`, the classes that the
+        fold's training part has. Samples of other classes are left out. Empty where fewer than two folds are possible.
     """
     units = np.bincount(y).max() if groups is None else len(np.unique(groups))
     n_folds = int(min(n_folds, units))
     if n_folds < 2:
-        return 1.0
+        return []
     splitter = (StratifiedKFold if groups is None else StratifiedGroupKFold)(n_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         # Rare classes have fewer members than there are folds; that is handled below.
@@ -73,15 +93,33 @@ def fit_temperature(margins_of, X, y, groups=None, n_folds=5, seed=0):
         present = np.unique(y[train])
         test = test[np.isin(y[test], present)]
         if len(present) > 1 and len(test):
-            margins = margins_of(X[train], np.searchsorted(present, y[train]), X[test])
-            held_out.append((margins, np.searchsorted(present, y[test]), len(present)))
+            scores = scores_of(X[train], np.searchsorted(present, y[train]), X[test])
+            held_out.append((scores, np.searchsorted(present, y[test]), present))
+    return held_out
+
+
+def best_temperature(held_out, log_probabilities):
+    """Temperature T that minimises the log loss of softmax(log_probabilities(scores / T, n_classes)).
+
+    Parameters
+    ----------
+    held_out : list of (scores, truth, n_classes)
+        Scores and classes of held-out samples, by fold.
+    log_probabilities : callable
+        Unnormalised log-probabilities, (n, n_classes), of scores.
+
+    Returns
+    -------
+    float
+        1 without samples.
+    """
     if not held_out:
         return 1.0
 
     def log_loss(log_temperature):
         loss = 0.0
-        for margins, truth, n_classes in held_out:
-            log_p = log_softmax(couple(margins / math.exp(log_temperature), n_classes), axis=1)
+        for scores, truth, n_classes in held_out:
+            log_p = log_softmax(log_probabilities(scores / math.exp(log_temperature), n_classes), axis=1)
             loss -= log_p[np.arange(len(truth)), truth].sum()
         return loss
 

@@ -119,5 +119,5 @@ def _task(recipe):
 def _kind(recipe):
     if isinstance(recipe, KerasRecipe):
         for need in recipe.inputs().values():
-            return need.kind
+            return getattr(need, "kind", "cropped_aligned")
     return "cropped_aligned"

@@ -9,6 +9,7 @@ from tqdm.auto import tqdm
 from abaw_tf.data.folds import video_of
 from abaw_tf.data.windows import seconds_to_frames, sliding_windows, stitch
 from abaw_tf.files import replacing
+from abaw_tf.training.feeding import check_identities, identity, without_prediction
 from abaw_tf.training.run import RunError
 from abaw_tf.training.tracks import open_store
 
@@ -16,9 +17,11 @@ from abaw_tf.training.tracks import open_store
 def fit(run, dataset, train_table, stores, progress):
     """Fit the run's estimator; return entries for the run card."""
     recipe = run.recipe
-    X, y, groups = [], [], []
+    X, y, groups, seen = [], [], [], []
     began = time.perf_counter()
-    for trial, windows, functionals in _functionals(recipe, dataset, train_table, stores, progress):
+    store = _open_store(recipe, dataset, train_table, stores, progress)
+    for trial, windows, functionals in _functionals(recipe, dataset, train_table, store, progress):
+        seen.append(trial)
         labels = train_table.loc[train_table["trial"] == trial, "expression"].to_numpy()
         classes = recipe.window_labels(labels, windows)
         X.append(functionals[classes >= 0])
@@ -41,10 +44,9 @@ def fit(run, dataset, train_table, stores, progress):
         "weights_hash": hashlib.sha256(run.model_path.read_bytes()).hexdigest(),
         "training_examples": len(X),
         "training_windows": {name: int(n) for name, n in zip(recipe.classes, counts)},
-        "class_weights": {
-            recipe.classes[c]: round(float(w), 4) for c, w in zip(estimator.classes_, estimator.class_weight_)
-        },
-        "temperature": round(float(estimator.temperature_), 4),
+        **_learned(estimator, recipe.classes),
+        "trials_without_a_face": sorted({*train_table["trial"].unique()} - {*seen}),
+        "tracks": {recipe.track().store: identity(store)},
     }
 
 
@@ -57,10 +59,13 @@ def predict(run, dataset, table, stores, progress):
         Their rows of the frame table.
     outputs : dict of str to numpy.ndarray
         ``{"expression": (n_rows, n_classes)}``.
+    notes : list of str
     """
     recipe, estimator = run.recipe, run.load_model()
+    store = _open_store(recipe, dataset, table, stores, progress)
+    check_identities(run, {recipe.track().store: identity(store)})
     rows, outputs = [], []
-    for trial, windows, functionals in _functionals(recipe, dataset, table, stores, progress):
+    for trial, windows, functionals in _functionals(recipe, dataset, table, store, progress):
         probabilities = np.zeros((len(windows), len(recipe.classes)))
         probabilities[:, estimator.classes_] = estimator.predict_proba(functionals)
         own = table[table["trial"] == trial]
@@ -68,18 +73,34 @@ def predict(run, dataset, table, stores, progress):
         outputs.append(stitch(windows, probabilities, len(own)))
     if not rows:
         raise RunError("no trial has a face crop, so there is nothing to predict from; extract the crops first")
-    return table.loc[np.concatenate(rows)], {"expression": np.concatenate(outputs)}, []
+    rows = table.loc[np.concatenate(rows)]
+    faceless = sorted({*table["trial"].unique()} - {*rows["trial"].unique()})
+    return rows, {"expression": np.concatenate(outputs)}, without_prediction("face", faceless)
 
 
-def _functionals(recipe, dataset, table, stores, progress):
+def _learned(estimator, classes):
+    """Entries of the run card: what the estimator has found out, as far as its kind finds out such things."""
+    entries = {}
+    if hasattr(estimator, "class_weight_"):
+        weights = zip(estimator.classes_, estimator.class_weight_)
+        entries["class_weights"] = {classes[c]: round(float(weight), 4) for c, weight in weights}
+    for name in ("temperature", "C"):
+        if hasattr(estimator, f"{name}_"):
+            entries[name] = round(float(getattr(estimator, f"{name}_")), 4)
+    return entries
+
+
+def _open_store(recipe, dataset, table, stores, progress):
+    return open_store(recipe.track(), dataset, list(table["trial"].unique()), stores, progress)
+
+
+def _functionals(recipe, dataset, table, store, progress):
     """Yield (trial, windows, functionals) of every trial of a frame table that has a face."""
-    need = recipe.track()
-    trials = list(table["trial"].unique())
-    store = open_store(need, dataset, trials, stores, progress)
+    need, trials = recipe.track(), list(table["trial"].unique())
     information = dataset.trials().set_index("trial")
     for trial in tqdm(trials, desc="windows", unit="trial", disable=not progress):
         track = store.read(trial)
-        if track.missing.all() and need.fill == "previous":
+        if not track.can_fill(need.fill):
             continue
         n_frames = int((table["trial"] == trial).sum())
         if len(track) != n_frames:

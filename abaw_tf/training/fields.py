@@ -63,6 +63,17 @@ def _type_name(kind) -> str:
     return names.get(kind, str(kind))
 
 
+def check_choices(recipe, **choices):
+    """Refuse fields of a recipe whose values are not among their choices, with a suggestion."""
+    from abaw_tf.labels import check_option
+
+    for key, allowed in choices.items():
+        try:
+            check_option(key, getattr(recipe, key), allowed)
+        except ValueError as error:
+            raise RecipeError(str(error)) from None
+
+
 def refusal(recipe, key, value):
     """What a recipe says against a change of one field, or None."""
     try:

@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass, field
 
-EPOCH_LENGTHS = ("average", "max", "min")
+from abaw_tf.data.balance import MODES, RULES
+from abaw_tf.labels import check_option
+
+SOUND_TARGETS = ("window", "steps")
+VOICES = ("mixture", "vocals")
+CLASS_WEIGHTS = ("none", *RULES)
+EPOCH_LENGTHS = MODES
 """How often a class is drawn in an epoch of balanced sampling: the modes of :func:`abaw_tf.data.balance.balanced_indices`."""
 
 
@@ -53,6 +59,70 @@ class Track:
 
 
 @dataclass(frozen=True)
+class Sound:
+    """A model input of mono sound in windows by time, (batch, round(seconds · rate)) samples in [-1, 1]; the only input of its model.
+
+    Labels are taken `label_rate` times a second, each from the nearest frame; windows begin and end with such an instant.
+
+    Attributes
+    ----------
+    rate : int
+        Samples per second, to which every sound is resampled.
+    seconds, step : float
+        Length of a window, and from one window's start to the next; whole multiples of 1 / `label_rate`.
+    label_rate : float
+        Labels per second.
+    target : {"window", "steps"}
+        One target per window, the majority of its labels (of valence and arousal their mean); or one per label (sequence to sequence).
+    voice : {"mixture", "vocals"}
+        The sound of the video, or the voice that has been separated from it, see :mod:`abaw_tf.media.voice_separation`.
+
+    Raises
+    ------
+    ValueError
+        A value is out of range.
+    """
+
+    rate: int
+    seconds: float
+    step: float
+    label_rate: float = 5.0
+    target: str = "window"
+    voice: str = "mixture"
+
+    def __post_init__(self):
+        check_option("target", self.target, SOUND_TARGETS)
+        check_option("voice", self.voice, VOICES)
+        if self.rate < 1 or self.label_rate <= 0 or not 0 < self.step <= self.seconds:
+            raise ValueError(
+                "sound windows need a positive rate and label_rate, and 0 < step <= seconds. "
+                f"Received: rate={self.rate}, label_rate={self.label_rate}, step={self.step}, seconds={self.seconds}"
+            )
+        for name in ("seconds", "step"):
+            count = getattr(self, name) * self.label_rate
+            if round(count) < 1 or abs(count - round(count)) > 1e-6:
+                raise ValueError(
+                    f"`{name}` of sound windows must be a whole number of labels, a multiple of {1 / self.label_rate:g} s. "
+                    f"Received: {name}={getattr(self, name)}"
+                )
+
+    @property
+    def samples(self) -> int:
+        """Samples per window."""
+        return round(self.seconds * self.rate)
+
+    @property
+    def size(self) -> int:
+        """Labels per window."""
+        return round(self.seconds * self.label_rate)
+
+    @property
+    def stride(self) -> int:
+        """Labels from one window's start to the next."""
+        return round(self.step * self.label_rate)
+
+
+@dataclass(frozen=True)
 class Windows:
     """Runs of consecutive frames instead of single frames.
 
@@ -90,7 +160,9 @@ class Balance:
     every : dict of str to int
         Keep every k-th frame of a class, per video; classes not named are kept whole.
     log_weight_ratio : float, optional
-        r of the class weights max(1, ln(r·N/n_i)); ``None`` for no weights.
+        r of the class weights max(1, ln(r·N/n_i)); ``None`` for no such weights.
+    class_weights : {"none", "balanced", "max"}
+        Weights in inverse proportion to the size of a class instead, see :func:`abaw_tf.data.balance.inverse_class_weights`.
     class_balanced : bool
         Draw the classes in turn instead of every frame once: single frames; windows by the class of their last frame, or, where they have
         a target per frame, by the rarest of their classes.
@@ -100,8 +172,17 @@ class Balance:
 
     every: dict[str, int] = field(default_factory=dict)
     log_weight_ratio: float | None = None
+    class_weights: str = "none"
     class_balanced: bool = False
     epoch_length: str = "average"
+
+    def __post_init__(self):
+        check_option("class_weights", self.class_weights, CLASS_WEIGHTS)
+        if self.class_weights != "none" and self.log_weight_ratio is not None:
+            raise ValueError(
+                "class weights are either logarithmic or in inverse proportion. "
+                f"Received: class_weights={self.class_weights!r}, log_weight_ratio={self.log_weight_ratio}"
+            )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import yaml
 
 from abaw_tf.training.fields import RecipeError, coerce, plain, refusal, unknown
-from abaw_tf.training.needs import Augmentation, Balance, Images, Track, Windows
+from abaw_tf.training.needs import Augmentation, Balance, Images, Sound, Track, Windows
 from abaw_tf.training.registry import RECIPES
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
@@ -192,7 +192,7 @@ class KerasRecipe(Recipe):
         if not self.monitor.startswith("val_"):
             raise RecipeError(f"`monitor` must be measured on validation: `val_…`. Received: monitor={self.monitor!r}")
 
-    def inputs(self) -> Mapping[str, Images | Track]:
+    def inputs(self) -> Mapping[str, Images | Track | Sound]:
         """Return what each model input is fed with, by input name."""
         raise NotImplementedError
 

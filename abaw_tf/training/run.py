@@ -102,6 +102,12 @@ class Run:
             ) from error
 
     @property
+    def begun(self):
+        """Whether anything has been learned: an epoch, a model, or their predictions. (Tracks are the same for every recipe.)"""
+        learned = (self.history_path, self.model_path, self.predictions_path, self.folder / "checkpoint" / "state.json")
+        return any(path.exists() for path in learned)
+
+    @property
     def finished(self):
         """Whether training came to its end."""
         return self.card.get("status") == "finished"

@@ -49,7 +49,7 @@ def train(
     fold : int
         Which one.
     stores : dict of str to FeatureStore or path, optional
-        Feature tracks by the name under which the recipe asks for them.
+        Feature tracks by the name under which the recipe asks for them; of ``sound`` the folder where it is kept once it is decoded.
     strategy : {"default", "mirrored"}
         ``"mirrored"``: each batch is shared out over all GPUs of this machine.
     progress : bool
@@ -76,8 +76,9 @@ def train(
             f'AffWild2(root, edition="{recipe.edition}"), or set the recipe\'s `edition`'
         )
     run = _open_or_create(recipe, Path(run_dir), resume)
+    fold = None if folds is None else int(fold)
     if run.finished:
-        _check_fold(run, None if folds is None else fold)
+        _check_fold(run, fold)
         if progress:
             print(f"{run.folder}: finished already, nothing to do")
         return run
@@ -88,7 +89,7 @@ def train(
         preset=recipe.preset,
         **environment(),
         resumed=run.card.get("resumed", -1) + 1,
-        dataset=summary_of(recipe, dataset, tables, None if folds is None else fold),
+        dataset=summary_of(recipe, dataset, tables, fold),
         **({} if folds is None else {"training_trials": sorted(tables[0]["trial"].unique())}),
     )
     if isinstance(recipe, KerasRecipe):
@@ -129,8 +130,9 @@ def predict(run, dataset, split="validation", stores=None, progress=True) -> pd.
     -------
     pandas.DataFrame
         Prediction table with a row for every frame. A frame without a (readable) face has the expression of the previous one;
-        valence and arousal are interpolated; a trial without any face is called Neutral. The table's notes say how many. Of face
-        images, which have no neighbours to fill from, those that are missing or unreadable have no row.
+        valence and arousal are interpolated; a trial without any face, or for a model that hears without sound, is called Neutral. The
+        table's notes say how many. Of face images, which have no neighbours to fill from, those that are missing or unreadable have no
+        row.
 
     Raises
     ------
@@ -228,6 +230,8 @@ def _open_or_create(recipe, folder, resume):
     if not resume:
         raise RunError(f"{folder}: holds a run already; choose another run folder or delete it (or resume it)")
     old, new = run.recipe.to_dict(), recipe.to_dict()
+    if old != new and not run.begun:  # an attempt that was refused before it computed anything
+        return Run.create(folder, recipe)
     if old != new:
         changed = [f"{key} {old.get(key)!r} -> {value!r}" for key, value in new.items() if old.get(key) != value]
         raise RunError(

@@ -60,8 +60,11 @@ def finished_run(folder):
     return run
 
 
-def extract_with_run(folder, layer, dataset, trials, progress=True):
-    """Compute the output of a layer of a trained model for every crop, or reuse what is there, in ``<run>/features``."""
+def extract_with_run(folder, layer, dataset, trials, progress=True, store_root=None):
+    """Compute the output of a layer of a trained model for every crop, or reuse what is there, in `store_root` or ``<run>/features``.
+
+    Trials of two datasets may have the same names: their tracks need folders of their own.
+    """
     from abaw_tf.features.extract import extract
     from abaw_tf.features.extractors import KerasExtractor
 
@@ -71,6 +74,11 @@ def extract_with_run(folder, layer, dataset, trials, progress=True):
         raise RunError(f"{run.folder}: only a model of single face crops gives a track. Received: {run.recipe.name}")
     extractor = KerasExtractor(run.load_model(), layer, name=f"{run.recipe.name}-{layer}")
     report = extract(
-        dataset, extractor, Path(run.folder) / "features", images[0].kind, trials=trials, progress=progress
+        dataset,
+        extractor,
+        store_root or Path(run.folder) / "features",
+        images[0].kind,
+        trials=trials,
+        progress=progress,
     )
     return FeatureStore.open(report.folder)

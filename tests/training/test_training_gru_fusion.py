@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from interruption import train_interrupted
 
 from abaw_tf import predictions
 from abaw_tf.data import AffWild2
@@ -97,6 +98,39 @@ def test_inputs_are_standardised_by_the_training_frames(run, dataset, stores):
     assert np.asarray(layer.variance).ravel()[2] == pytest.approx(0, abs=1e-4)
 
 
+def test_trials_without_any_face_are_left_out_and_named(dataset, stores, tmp_path):
+    """In training and in validation; predicted, they are neutral, and a note says so."""
+    faceless = [dataset.trials(split, "valence_arousal")["trial"].iloc[0] for split in ("train", "validation")]
+    store = FeatureStore(tmp_path / "store", "expnet", {}, "0" * 64)
+    for trial in dataset.trials()["trial"]:
+        track = stores["expnet"].read(trial)
+        values = np.array(track.values)
+        values[np.asarray(track.missing)] = 0
+        store.write(trial, values, np.full(len(track), True) if trial in faceless else np.asarray(track.missing))
+    recipe = Recipe.from_preset("gru_fusion", "small", **{**TINY, "modalities": ("expnet",), "epochs": 1})
+    run = train(recipe, dataset, tmp_path / "run", stores={"expnet": store}, progress=False)
+    assert run.card["trials_without_a_face"] == sorted(faceless)
+    table = predictions.read(run.predictions_path)
+    assert (table.loc[table["trial"] == faceless[1], ["valence", "arousal"]] == 0).all(axis=None)
+    assert (table.loc[table["trial"] != faceless[1], ["valence", "arousal"]] != 0).any(axis=None)
+    assert f"no face, hence no prediction: {faceless[1]}" in table.attrs["notes"]
+
+    for trial in dataset.trials("test")["trial"]:
+        n = dataset.n_frames(trial)
+        store.write(trial, np.zeros((n, 3), np.float32), np.ones(n, bool))
+    with pytest.raises(RunError, match="no trial has a face crop"):
+        predict(run, dataset, "test", stores={"expnet": store}, progress=False)
+
+
+def test_a_fold_may_be_a_numpy_number(dataset, stores, tmp_path):
+    from abaw_tf.data.folds import make_folds
+
+    recipe = Recipe.from_preset("gru_fusion", "small", **{**TINY, "modalities": ("expnet",), "epochs": 1})
+    folds = make_folds(dataset.trials(), 3)
+    run = train(recipe, dataset, tmp_path / "run", folds=folds, fold=np.int64(1), stores=stores, progress=False)
+    assert run.card["dataset"]["fold"] == 1
+
+
 def test_one_modality_needs_no_other_track(dataset, tmp_path):
     recipe = Recipe.from_preset("gru_fusion", "small", **{**TINY, "epochs": 1, "modalities": ("openface",)})
     run = train(recipe, dataset, tmp_path / "run", progress=False)
@@ -117,22 +151,7 @@ def test_a_resumed_run_keeps_its_standardisation(run, dataset, stores, tmp_path)
     recipe = Recipe.from_preset("gru_fusion", "small", **{**TINY, "modalities": ("expnet",)})
     whole = train(recipe, dataset, tmp_path / "whole", stores=stores, progress=False)
 
-    class Stop(Exception):
-        pass
-
-    from abaw_tf.training.callbacks import Recorder
-
-    commit = Recorder._commit
-
-    def stopping(self, name):
-        commit(self, name)
-        if name == "epoch-0001.weights.h5":
-            raise Stop
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Recorder, "_commit", stopping)
-        with pytest.raises(Stop):
-            train(recipe, dataset, tmp_path / "halves", stores=stores, progress=False)
+    train_interrupted(recipe, dataset, tmp_path / "halves", after=1, stores=stores)
     assert Run(tmp_path / "halves").card["status"] == "training"
     halves = train(recipe, dataset, tmp_path / "halves", stores=stores, progress=False)
     pd.testing.assert_frame_equal(pd.read_csv(halves.history_path), pd.read_csv(whole.history_path))

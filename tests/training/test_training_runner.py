@@ -159,6 +159,20 @@ def test_another_recipe_is_refused_in_a_runs_folder(run, dataset):
         train(tiny(), dataset, run.folder, resume=False, progress=False)
 
 
+def test_a_refused_attempt_does_not_occupy_its_folder(dataset, tmp_path):
+    """Called again with what was missing, the same command works; of what was learned nothing is ever replaced."""
+    without = Recipe.from_preset("windowed_svm", "small")
+    with pytest.raises(RunError, match="needs the feature track"):
+        train(without, dataset, tmp_path / "run", progress=False)
+    changed = without.replace(frame_cnn_run=str(tmp_path / "nowhere"))
+    with pytest.raises(FileNotFoundError, match="nowhere: not a run folder"):
+        train(changed, dataset, tmp_path / "run", progress=False)
+    assert Run(tmp_path / "run").recipe == changed
+    (tmp_path / "run" / "history.csv").write_text("epoch\n0\n")
+    with pytest.raises(RunError, match="another recipe"):
+        train(without, dataset, tmp_path / "run", progress=False)
+
+
 def test_other_data_are_refused_in_an_unfinished_runs_folder(dataset, tmp_path):
     Run.create(tmp_path / "run", tiny())
     state = {"fingerprint": "of other frames", "checkpoint": "epoch-0000.weights.h5", "seconds": 0.0, "history": []}

@@ -1,0 +1,204 @@
+"""What a network of frames or windows of frames is fed with: face crops and stored tracks."""
+
+import numpy as np
+
+from abaw_tf.data import pipelines
+from abaw_tf.data.balance import thin
+from abaw_tf.data.sources import ImageSource, TrackSource
+from abaw_tf.data.windows import stitch_frames
+from abaw_tf.training.feeding import class_weights, count_classes, identity, without_prediction
+from abaw_tf.training.needs import Images, Track
+from abaw_tf.training.run import RunError
+from abaw_tf.training.tracks import finished_run, open_store
+
+
+class FrameTraining:
+    """Training and validation frames of a run; see `abaw_tf.training.feeding.Training`."""
+
+    counted = "training_frames"
+
+    def __init__(self, run, dataset, train_table, validation_table):
+        self.run, self.dataset, recipe = run, dataset, run.recipe
+        train_table, validation_table = (_usable(recipe, table) for table in (train_table, validation_table))
+        if recipe.needs_every_label():
+            train_table = _labelled(recipe, train_table, "train", every=True)
+            validation_table = _labelled(recipe, validation_table, "validation", every=True)
+        train_table, self.class_weights, self.counts = _balanced(recipe, train_table)
+        labelled = _labelled(recipe, validation_table, "validation")
+        self.tables = (train_table, labelled if recipe.windows() is None else validation_table)
+
+    def open(self, stores, progress):
+        recipe, self._unreadable = self.run.recipe, {}
+        stores = _open_stores(self.run, self.dataset, self.tables, stores, progress)
+        self.tracks = {name: identity(store) for name, store in stores.items()}
+        self._faceless = _faceless(recipe, stores, self.tables)
+        if self._faceless:
+            self.tables = tuple(table[~table["trial"].isin(self._faceless)] for table in self.tables)
+            for split, table in zip(("train", "validation"), self.tables):
+                _labelled(recipe, table, split)
+            self.counts = count_classes(recipe, self.tables[0])
+            self.class_weights = class_weights(recipe, self.counts)
+        self.training = FrameFeed(recipe, self.tables[0], stores, self._unreadable, self.class_weights, training=True)
+        self.validation = FrameFeed(recipe, self.tables[1], stores, self._unreadable)
+
+    def findings(self):
+        return {"unreadable_images": list(self._unreadable.values()), "trials_without_a_face": self._faceless}
+
+
+class FrameFeed:
+    """The pipeline of one frame table; see `abaw_tf.training.feeding.Feed`."""
+
+    faceless = ()
+
+    def __init__(self, recipe, table, stores, unreadable, class_weights=None, training=False, every_frame=False):
+        self.recipe, self.table, self.class_weights, self.training = recipe, table, class_weights, training
+        self.unreadable, self.tracks = unreadable, {name: identity(store) for name, store in stores.items()}
+        windows, self.batch_size = (recipe.windows(), recipe.batch_size) if training else recipe.prediction_windows()
+        self.windows, self.spans = windows, None
+        if windows is not None:
+            stride = 1 if every_frame and windows.target == "last" else windows.stride
+            tail = "last" if every_frame and windows.tail == "drop" else windows.tail
+            self.spans = pipelines.window_spans(table, windows.size, stride, windows.target, tail, windows.across_gaps)
+        self.sources = {
+            name: ImageSource.of(table, need.size, unreadable)
+            if isinstance(need, Images)
+            else TrackSource(stores[name], table, need.fill)
+            for name, need in recipe.inputs().items()
+        }
+        self.target = "frames" if windows is None else windows.target
+
+    @classmethod
+    def for_prediction(cls, run, dataset, table, stores, progress):
+        stores = _open_stores(run, dataset, (table,), stores, progress)
+        faceless = _faceless(run.recipe, stores, (table,))
+        table = table[~table["trial"].isin(faceless)]
+        if faceless and table.empty:
+            raise RunError(
+                "no trial has a face crop, so there is nothing to predict from; extract the crops first. "
+                f"Received: {', '.join(faceless)}"
+            )
+        feed = cls(run.recipe, _usable(run.recipe, table), stores, {}, every_frame=True)
+        feed.faceless = faceless
+        return feed
+
+    def check(self, model):
+        widths = {tensor.name: tensor.shape[-1] for tensor in model.inputs}
+        for name, source in self.sources.items():
+            if not source.is_image and source.shape[-1] != widths[name]:
+                raise RunError(
+                    f"the model takes {widths[name]} numbers per frame as `{name}`: give the recipe the sizes (and the edition) of the "
+                    f"network that the tracks come from. Received: tracks of {source.shape[-1]}"
+                )
+
+    def examples_per_epoch(self):
+        balance = self.recipe.balance()
+        return pipelines.examples_per_epoch(
+            self.table, self.spans, self.target, balance.class_balanced, balance.epoch_length, self.recipe.outputs()
+        )
+
+    def inputs_in_order(self):
+        return self._batches(training=False).map(lambda inputs, targets, weights: inputs)
+
+    def dataset(self, start_epoch=0):
+        return self._batches(self.training, start_epoch)
+
+    def _batches(self, training, start_epoch=0):
+        recipe, windows, augmentation = self.recipe, self.windows, self.recipe.augmentation()
+        narrow = [name for name, need in recipe.inputs().items() if isinstance(need, Track) and not need.context]
+        geometry = {} if windows is None else {"context": windows.context, "across_gaps": windows.across_gaps}
+        return pipelines.batches(
+            self.sources,
+            self.table,
+            self.batch_size,
+            recipe.outputs(),
+            self.spans,
+            None if windows is None else windows.size,
+            self.target,
+            without_context=narrow,
+            **geometry,
+            training=training,
+            seed=recipe.seed,
+            start_epoch=start_epoch,
+            class_weights=self.class_weights,
+            class_balanced=training and recipe.balance().class_balanced,
+            augmentation=None if augmentation is None else vars(augmentation),
+            epoch_length=recipe.balance().epoch_length,
+        )
+
+    def to_frames(self, outputs):
+        table = self.table
+        if self.spans is not None and self.target == "frames":
+            outputs = {name: stitch_frames(self.spans, values, len(table)) for name, values in outputs.items()}
+        seen = np.ones(len(table), bool)
+        if self.spans is None or self.windows.missing_image == "skip":
+            seen &= ~table["path"].isin(self.unreadable).to_numpy()
+        for values in outputs.values():
+            seen &= np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+        notes = without_prediction("face", self.faceless)
+        return (
+            table[seen],
+            {name: values[seen] for name, values in outputs.items()},
+            [*self.unreadable.values(), *notes],
+        )
+
+
+def _open_stores(run, dataset, tables, stores, progress):
+    recipe = run.recipe
+    trials = sorted({trial for table in tables for trial in table["trial"].unique()})
+    needs = {name: need for name, need in recipe.inputs().items() if not isinstance(need, Images)}
+    for need in needs.values():
+        if need.run and need.store not in (stores or {}):
+            _check_run(need)
+    folder = run.folder / "features"
+    return {name: open_store(need, dataset, trials, stores, progress, folder) for name, need in needs.items()}
+
+
+def _faceless(recipe, stores, tables):
+    """Trials without any row of a track whose holes the previous row fills: nothing stands for their frames."""
+    trials = sorted({trial for table in tables for trial in table["trial"].unique()})
+    tracks = [(stores[name], need.fill) for name, need in recipe.inputs().items() if name in stores]
+    return [trial for trial in trials if not all(store.read(trial).can_fill(fill) for store, fill in tracks)]
+
+
+def _check_run(need):
+    """Refuse a run that is not finished, or makes its tracks from other crops than those that count."""
+    run = finished_run(need.run)
+    kinds = {other.kind for other in run.recipe.inputs().values() if isinstance(other, Images)}
+    if kinds and need.kind not in kinds:
+        raise RunError(
+            f"{run.folder}: its tracks are made from other crops; give both recipes the same `image_kind`. "
+            f"Received: {need.kind!r} and {', '.join(map(repr, kinds))}"
+        )
+
+
+def _usable(recipe, table):
+    """Frames that count: those with a crop where single crops are looked at, otherwise all of them or as the windows say."""
+    windows = recipe.windows()
+    if windows is not None:
+        return pipelines.usable(table, windows.missing_image)
+    return pipelines.usable(
+        table, "skip" if any(isinstance(need, Images) for need in recipe.inputs().values()) else "black"
+    )
+
+
+def _labelled(recipe, table, split, every=False):
+    labelled = pipelines.labelled(table, recipe.outputs(), every)
+    if not labelled.any():
+        joint = " and " if every else " or "
+        raise RunError(
+            f"no frame of the {split} split has both a face crop and a label of {joint.join(recipe.outputs())}; look at the "
+            f"dataset with tools/doctor.py. Received: {len(table)} frames of {table['trial'].nunique()} trials"
+        )
+    return table[labelled]
+
+
+def _balanced(recipe, table):
+    """Training frames after thinning, the class weights, and the frames per class from which these follow."""
+    balance = recipe.balance()
+    labelled = _labelled(recipe, table, "train")
+    if recipe.windows() is None:
+        table = labelled
+        if balance.every:
+            table = table[thin(table["expression"].to_numpy(), table["trial"].to_numpy(), balance.every)]
+    counts = count_classes(recipe, table)
+    return table, class_weights(recipe, counts), counts
