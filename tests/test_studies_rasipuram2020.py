@@ -114,6 +114,7 @@ def test_a_silenced_branch_is_not_heard(dataset, tmp_path):
 TINY = Size(
     faces=(70, 21),
     videos=(4, 3),
+    unseen=3,
     seconds=2.0,
     face_model={"image_size": 32, "width": 2, "epochs": 1},
     networks={**SMALL, "dimensions": {"expnet": 64}},
@@ -146,10 +147,9 @@ def test_a_small_study_is_run_once(tmp_path, monkeypatch):
     names = ("face_model", "gru_fusion_audio", "gru_fusion_expnet", "gru_fusion_openface", "gru_fusion_all",
              "gru_fusion_all_bilstm", "gru_fusion_all_modality_dropout")  # fmt: skip
     assert sorted(path.name for path in runs.iterdir()) == sorted(names)
-    assert {path.name.partition("-")[0] for path in (tmp_path / "a" / "tracks").iterdir()} == {
-        "frame_audio",
-        "openface",
-    }
+    for folder in ("tracks", "unseen_tracks"):
+        kinds = {path.name.partition("-")[0] for path in (tmp_path / "a" / folder).iterdir()}
+        assert kinds == {"frame_audio", "openface", "face_model"}
     assert Run(runs / "gru_fusion_all_modality_dropout").recipe.modality_dropout > 0
     assert Run(runs / "gru_fusion_all").recipe.modality_dropout == 0
     assert all(not (runs / name / "features").exists() for name in names[1:])
@@ -164,13 +164,10 @@ def test_a_small_study_is_run_once(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_study(tmp_path):
-    """All modalities together are better than sound or the face model's features alone, on subjects that none of the networks has seen.
-
-    What they gain over OpenFace alone differs by as much as it is from one training to the next (docs/gru_fusion.md).
-    """
+    """All modalities together are better than each alone, on subjects that neither the training nor the choice of the epochs has seen."""
     result = run_study("rasipuram2020", work=tmp_path)
     check_result(result)
     means = result.table.loc[TRAINED, "mean"]
     assert means[FUSED] > means["audio"] + 0.1
     assert means[FUSED] > means["ExpNet (stand-in)"]
-    assert means[FUSED] > means["OpenFace"] - 0.05
+    assert means[FUSED] > means["OpenFace"] + 0.02

@@ -6,12 +6,15 @@
   tools/reproduce.py do2020                                      # no material needed: renders and trains
   tools/reproduce.py do2020_real --realdata /data/real --work runs/real
 
-fusion_votes     voice-only and face-only votes of people on CREMA-D, fused, against their audio-visual vote
-fusion_raters    ten raters of one video, fused, against the objective truth (CCC)
-fusion_networks  three published expression networks on real face videos, two fused against the third
-do2020           the six derivations of the STAT/LSTM network on synthetic videos, beside the paper's table (some minutes)
-do2020_real      two of them on tracks of real faces, against a teacher; frame by frame and in one go (some minutes)
-rasipuram2020    GRU fusion of sound, ExpNet and OpenFace on synthetic videos, beside the paper's table; branches silenced (some minutes)
+fusion_votes           voice-only and face-only votes of people on CREMA-D, fused, against their audio-visual vote
+fusion_raters          ten raters of one video, fused, against the objective truth (CCC)
+fusion_networks        three published expression networks on real face videos, two fused against the third
+do2020                 the six derivations of the STAT/LSTM network on synthetic videos, beside the paper's table (some minutes)
+do2020_real            two of them on tracks of real faces, against a teacher; frame by frame and in one go (some minutes)
+rasipuram2020          GRU fusion of sound, ExpNet and OpenFace on synthetic videos, beside the paper's; branches silenced (some minutes)
+rasipuram2020_real     arousal of acted speech (Emo-DB) from sound alone; clips with sound and faces, against a teacher (some minutes)
+dresvyanskiy2020       five models of faces and voices on synthetic videos and their fusions, beside the paper's; held out (some minutes)
+dresvyanskiy2020_real  expressions of acted speech (Emo-DB) by four methods and their fusions; clips to prediction tables (some minutes)
 """
 
 import argparse

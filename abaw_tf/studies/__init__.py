@@ -15,6 +15,9 @@ STUDIES = {
     "do2020": "do2020",
     "do2020_real": "do2020_real",
     "rasipuram2020": "rasipuram2020",
+    "rasipuram2020_real": "rasipuram2020_real",
+    "dresvyanskiy2020": "dresvyanskiy2020",
+    "dresvyanskiy2020_real": "dresvyanskiy2020_real",
 }
 """Module of this package by the name of the study."""
 
@@ -22,6 +25,9 @@ TAKES = dict.fromkeys(STUDIES, ("realdata", "draws")) | {
     "do2020": ("work",),
     "do2020_real": ("realdata", "work"),
     "rasipuram2020": ("work",),
+    "rasipuram2020_real": ("realdata", "work"),
+    "dresvyanskiy2020": ("draws", "work"),
+    "dresvyanskiy2020_real": ("realdata", "draws", "work"),
 }
 """What a study is run with, besides resamples and seed: those without real material render their data themselves."""
 

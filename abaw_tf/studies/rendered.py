@@ -18,6 +18,8 @@ class Size:
         Single faces for training and validation of the face model. A face model that has seen few hundreds of them serves badly in videos.
     videos : (int, int)
         Videos for training and validation.
+    unseen : int
+        Further videos of other subjects, on which neither a weight nor an epoch hangs.
     seconds : float
         Length of a video.
     face_model, networks : mapping
@@ -26,6 +28,7 @@ class Size:
 
     faces: tuple = (2800, 350)
     videos: tuple = (14, 10)
+    unseen: int = 0
     seconds: float = 8.0
     face_model: Mapping = field(default_factory=lambda: {"batch_size": 32})
     networks: Mapping = field(default_factory=dict)
@@ -66,6 +69,22 @@ def render(work, size, progress=True) -> tuple:
         progress=progress,
     )
     return FaceImages(images), AffWild2(videos)
+
+
+def render_unseen(work, size, progress=True) -> AffWild2:
+    """Render the videos that only the scores come from, where they are not there yet: the validation split of ``unseen``.
+
+    Raises
+    ------
+    FileExistsError
+        The folder holds other data than these.
+    """
+    folder = Path(work) / "unseen"
+    # One training video, because a dataset has both splits.
+    made = make_synthetic(
+        folder, n_train=1, n_validation=size.unseen, n_test=0, seconds=size.seconds, seed=1, progress=progress
+    )
+    return AffWild2(made)
 
 
 def train_face_model(faces, folder, size, seed=0) -> Run:
