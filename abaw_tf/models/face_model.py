@@ -20,8 +20,7 @@ from typing import ClassVar
 import keras
 
 from abaw_tf.backbones.vggface2 import build_vggface2_resnet50
-from abaw_tf.training.balanced_faces import BalancedFacesRecipe
-from abaw_tf.training.recipe import RecipeError
+from abaw_tf.training.balanced_faces import Do2020FacesRecipe
 
 FEATURES = "features"
 PROBABILITIES = "predictions"
@@ -147,7 +146,7 @@ def copy_face_model(run, model):
 
 
 @dataclass(frozen=True)
-class FaceModelRecipe(BalancedFacesRecipe):
+class FaceModelRecipe(Do2020FacesRecipe):
     """Recipe of the face model. Defaults: the paper, where it says anything; the training itself was not published. Optimiser: Adam.
 
     Attributes
@@ -192,14 +191,6 @@ class FaceModelRecipe(BalancedFacesRecipe):
     initial_run: str = ""
     l2: float = 0.0
 
-    def __post_init__(self):
-        super().__post_init__()
-        if len(self.classes) != 7:
-            raise RecipeError(
-                f"AffectNet and RAF-DB have no class {self.classes[-1]}: `edition` must be one with seven expressions (abaw1, abaw2). "
-                f"Received: edition={self.edition!r}"
-            )
-
     def build(self):
         model = build_face_model(
             n_classes=len(self.classes),
@@ -214,15 +205,10 @@ class FaceModelRecipe(BalancedFacesRecipe):
         return model
 
     def compile(self, model):
-        from abaw_tf.keras_metrics import MacroF1
+        from abaw_tf.keras_metrics import expression_metrics
 
         model.compile(
             optimizer=keras.optimizers.Adam(self.learning_rate),
             loss={"expression": "sparse_categorical_crossentropy"},
-            weighted_metrics={
-                "expression": [
-                    keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-                    MacroF1(len(self.classes), name="macro_f1"),
-                ]
-            },
+            weighted_metrics={"expression": expression_metrics(len(self.classes), self.edition)},
         )

@@ -23,7 +23,7 @@ from abaw_tf.models.face_model import copy_face_model
 from abaw_tf.models.stat_lstm_heads import PRESETS, REGRESSIONS, STATS, Derivation, build_stat_lstm_head
 from abaw_tf.models.stat_lstm_losses import LOSS_WEIGHTS, compile_stat_lstm, multitask_losses
 from abaw_tf.models.stat_lstm_network import build_stat_lstm, join, rewire, set_trainable
-from abaw_tf.training.balanced_faces import BalancedFacesRecipe
+from abaw_tf.training.balanced_faces import Do2020FacesRecipe
 from abaw_tf.training.callbacks import ChallengeScore
 from abaw_tf.training.fields import check_choices
 from abaw_tf.training.needs import Images, Track, Windows
@@ -80,7 +80,7 @@ def _presets():
 
 
 @dataclass(frozen=True)
-class StatLstmRecipe(BalancedFacesRecipe):
+class StatLstmRecipe(Do2020FacesRecipe):
     """Recipe of the STAT/LSTM network. Defaults: model 6 of the paper; the training itself was not published.
 
     Attributes

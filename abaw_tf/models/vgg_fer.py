@@ -25,9 +25,7 @@ from typing import ClassVar
 import keras
 
 from abaw_tf.backbones.vgg_fer import build_vgg_fer
-from abaw_tf.training.fields import check_choices
-from abaw_tf.training.needs import EPOCH_LENGTHS, Augmentation, Balance, Images
-from abaw_tf.training.recipe import KerasRecipe, RecipeError
+from abaw_tf.training.balanced_faces import BalancedFacesRecipe
 
 
 def build_vgg_fer_model(
@@ -67,7 +65,7 @@ def build_vgg_fer_model(
 
 
 @dataclass(frozen=True)
-class VggFerRecipe(KerasRecipe):
+class VggFerRecipe(BalancedFacesRecipe):
     """Recipe of VGG-FER. Its training was not published: all values are our choice, except where a source is named.
 
     Attributes
@@ -90,16 +88,14 @@ class VggFerRecipe(KerasRecipe):
         Of AdamW, decoupled: 1e-5, as there.
     class_balanced : bool
         Draw the classes in turn: disgust is one image in fifty of FER-2013, and one in seventeen of RAF-DB.
-    epoch_length : str
-        Examples of an epoch then: the number of classes times the ``"average"``, ``"min"`` or ``"max"`` size of a class.
     rotation : float
-        Augmentation: up to 10° to either side; the faces are aligned.
+        Up to 10° to either side; the faces are aligned.
     shift : float
-        Augmentation: up to .05 of the side in either direction.
+        Up to .05 of the side.
     scale : float
-        Augmentation: size from .9 to 1.1.
+        Size from .9 to 1.1.
     flip : bool
-        Augmentation: mirror half of the images (VGG-Face).
+        Mirror half of the images (VGG-Face).
     """
 
     name = "vgg_fer"
@@ -124,7 +120,6 @@ class VggFerRecipe(KerasRecipe):
     monitor: str = "val_macro_f1"
     mode: str = "max"
 
-    image_size: int = 224
     image_kind: str = "cropped_aligned"
     weights: str | None = "vggface_vgg16_top"
     width: int = 64
@@ -132,30 +127,8 @@ class VggFerRecipe(KerasRecipe):
     dropout: float = 0.5
     learning_rate: float = 1e-5
     weight_decay: float = 1e-5
-    class_balanced: bool = True
-    epoch_length: str = "average"
     rotation: float = 10.0
     shift: float = 0.05
-    scale: float = 0.1
-    flip: bool = True
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_choices(self, epoch_length=EPOCH_LENGTHS)
-        if len(self.classes) != 7:
-            raise RecipeError(
-                f"datasets of face images have no class {self.classes[-1]}: `edition` must be one with seven expressions (abaw1, abaw2). "
-                f"Received: edition={self.edition!r}"
-            )
-
-    def inputs(self):
-        return {"image": Images(self.image_size, self.image_kind)}
-
-    def balance(self):
-        return Balance(class_balanced=self.class_balanced, epoch_length=self.epoch_length)
-
-    def augmentation(self):
-        return Augmentation(rotation=self.rotation, flip=self.flip, shift=self.shift, scale=self.scale)
 
     def build(self):
         return build_vgg_fer_model(
@@ -168,15 +141,10 @@ class VggFerRecipe(KerasRecipe):
         )
 
     def compile(self, model):
-        from abaw_tf.keras_metrics import MacroF1
+        from abaw_tf.keras_metrics import expression_metrics
 
         model.compile(
             optimizer=keras.optimizers.AdamW(self.learning_rate, weight_decay=self.weight_decay),
             loss={"expression": "sparse_categorical_crossentropy"},
-            weighted_metrics={
-                "expression": [
-                    keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-                    MacroF1(len(self.classes), name="macro_f1"),
-                ]
-            },
+            weighted_metrics={"expression": expression_metrics(len(self.classes), self.edition)},
         )
