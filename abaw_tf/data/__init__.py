@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "annotations",
         "augment",
         "balance",
+        "balance_pipeline",
         "doctor",
         "face_datasets",
         "folds",
