@@ -2,6 +2,9 @@
 
 import numpy as np
 
+SOUND_TARGETS = ("window", "steps")
+"""What a window of sound is trained towards: one target, or one for each of its labels."""
+
 
 def va_vector(valence, arousal):
     """Five numbers that Do et al. (2020) predict beside valence and arousal: [a, v, m, |a - m|, |v - m|], m = (a + v) / 2 (§II-D).

@@ -13,8 +13,8 @@ import tensorflow as tf
 from abaw_tf.data.balance import balanced_size
 from abaw_tf.data.examples import Labels, Order, classes_of_examples
 from abaw_tf.features.functionals import majority_label
-
-TARGETS = ("window", "steps")
+from abaw_tf.labels import check_option
+from abaw_tf.targets import SOUND_TARGETS
 
 
 def count_instants(times, label_rate) -> int:
@@ -246,8 +246,7 @@ def labelled_windows(instants, spans, outputs=("expression",)):
 
 
 def _targets(instants, spans, target):
-    if target not in TARGETS:
-        raise ValueError(f"`target` must be one of {TARGETS}. Received: {target!r}")
+    check_option("target", target, SOUND_TARGETS)
     return window_table(instants, spans) if target == "window" else instants
 
 

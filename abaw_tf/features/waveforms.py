@@ -14,10 +14,9 @@ from abaw_tf.features.frame_audio_tracks import AudioExtractionReport
 from abaw_tf.features.store import FeatureStore
 from abaw_tf.labels import check_option
 from abaw_tf.media.audio import has_audio, read_sound
-from abaw_tf.media.voice_separation import FOLDER, separated_voice
+from abaw_tf.media.voice_separation import FOLDER, VOICES, separated_voice
 
 NAME = "waveform"
-VOICES = ("mixture", "vocals")
 # Raised when the samples of the same sound change.
 VERSION = 1
 # Places of a file, and bytes at each, by which it is known again.

@@ -18,6 +18,9 @@ from tqdm.auto import tqdm
 from .audio import has_audio, load_audio, write_wav
 from .errors import MediaError
 
+VOICES = ("mixture", "vocals")
+"""What is heard of a video: its sound as it is, or the voice in it."""
+
 FOLDER = "vocals"
 """Folder of separated voices in the root of a dataset."""
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 from abaw_tf.data.balance import MODES, RULES
 from abaw_tf.labels import check_option
+from abaw_tf.media.voice_separation import VOICES
+from abaw_tf.targets import SOUND_TARGETS
 
-SOUND_TARGETS = ("window", "steps")
-VOICES = ("mixture", "vocals")
 CLASS_WEIGHTS = ("none", *RULES)
 EPOCH_LENGTHS = MODES
 """How often a class is drawn in an epoch of balanced sampling: the modes of :func:`abaw_tf.data.balance.balanced_indices`."""
@@ -47,6 +47,8 @@ class Track:
         Which crops it was made from, as of `Images`: frames without one count as missing.
     context : bool
         Whether the input has the context of the windows, or their own frames alone.
+    optional : bool
+        Whether a trial of which the track has no row at all is predicted from the other inputs: it is NaN here, which the model must take.
     """
 
     store: str
@@ -56,6 +58,7 @@ class Track:
     extractor: str = ""
     kind: str = "cropped_aligned"
     context: bool = True
+    optional: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from abaw_tf.training.fields import RecipeError, check_choices
-from abaw_tf.training.needs import CLASS_WEIGHTS, SOUND_TARGETS, VOICES, Balance, Sound
+from abaw_tf.training.fields import RecipeError
+from abaw_tf.training.needs import Balance, Sound
 from abaw_tf.training.recipe import KerasRecipe
 
 
@@ -40,9 +40,9 @@ class SoundRecipe(KerasRecipe):
 
     def __post_init__(self):
         super().__post_init__()
-        check_choices(self, target=SOUND_TARGETS, voice=VOICES, class_weights=CLASS_WEIGHTS)
         try:
             self.inputs()
+            self.balance()
         except ValueError as error:
             raise RecipeError(str(error)) from None
 
