@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
 
 from abaw_tf.models.kernel_elm_solver import feature_equations, sample_equations, solutions
 from abaw_tf.training.calibration import best_temperature, held_out_scores
-from abaw_tf.training.class_weights import class_weights
+from abaw_tf.training.class_weights import estimator_class_weights
 from abaw_tf.training.estimator_files import SavedEstimator
 
 KERNELS = ("linear", "rbf", "poly")
@@ -48,7 +48,7 @@ class KernelELM(SavedEstimator, ClassifierMixin, BaseEstimator):
     gamma : float, optional
         By default 1 / n_features as in KernelRidge, or with `normalize` 1, since windows of norm 1 are never further apart than 2.
     class_weight : None, "balanced", float or dict
-        See :func:`abaw_tf.training.class_weights.class_weights`; a number is the ratio r of logarithmic weights.
+        See :func:`abaw_tf.training.class_weights.estimator_class_weights`; a number is the ratio r of logarithmic weights.
     degree, coef0 : float
         Of the polynomial kernel.
     normalize : bool
@@ -148,7 +148,7 @@ class KernelELM(SavedEstimator, ClassifierMixin, BaseEstimator):
             raise ValueError(f"`y` must hold at least two classes. Received: one class, {self.classes_[0]}")
         default_gamma = 1.0 if self.normalize else 1.0 / X.shape[1]
         self.gamma_ = default_gamma if self.gamma is None else float(self.gamma)
-        self.class_weight_ = class_weights(self.class_weight, self.classes_, index)
+        self.class_weight_ = estimator_class_weights(self.class_weight, self.classes_, index)
         weights = self.class_weight_[index].astype(X.dtype)
         self.C_, self.temperature_ = self._choose(X, index, weights, groups)
         (coefficients,) = self._learn(X, index, weights, (self.C_,))

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
 
 from abaw_tf.features.functionals import majority_label, mean_and_std
 from abaw_tf.training.calibration import class_pairs, couple, fit_temperature
-from abaw_tf.training.class_weights import class_weights
+from abaw_tf.training.class_weights import estimator_class_weights
 from abaw_tf.training.estimator_files import SavedEstimator
 from abaw_tf.training.needs import Track
 from abaw_tf.training.recipe import EstimatorRecipe
@@ -197,7 +197,7 @@ class WindowedSVM(SavedEstimator, ClassifierMixin, BaseEstimator):
         return float(self.r)
 
     def _weights(self, index):
-        return class_weights(None if math.isnan(self.r_) else self.r_, np.unique(index), index)
+        return estimator_class_weights(None if math.isnan(self.r_) else self.r_, np.unique(index), index)
 
     def _fit_svc(self, X, index, weights):
         svc = SVC(

@@ -8,8 +8,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from abaw_tf.data.balance import log_class_weights
 
 
-def class_weights(class_weight, classes, index):
-    """Weight of each class.
+def estimator_class_weights(class_weight, classes, index):
+    """Weight of each class in the loss of an estimator.
 
     Parameters
     ----------

@@ -83,8 +83,8 @@ def count_classes(recipe, table):
     return class_counts(table["expression"].to_numpy(), len(recipe.classes))
 
 
-def class_weights(recipe, counts):
-    """Class weights as the recipe wants them, or None."""
+def recipe_class_weights(recipe, counts):
+    """Weight of each class by its number of examples, as the recipe wants it; None for no weights."""
     balance = recipe.balance()
     if "expression" not in recipe.outputs():
         return None

@@ -6,7 +6,7 @@ from abaw_tf.data import pipelines
 from abaw_tf.data.balance import thin
 from abaw_tf.data.sources import ImageSource, TrackSource
 from abaw_tf.data.windows import stitch_frames
-from abaw_tf.training.feeding import class_weights, count_classes, identity, without_prediction
+from abaw_tf.training.feeding import count_classes, identity, recipe_class_weights, without_prediction
 from abaw_tf.training.needs import Images, Track
 from abaw_tf.training.run import RunError
 from abaw_tf.training.tracks import finished_run, open_store
@@ -37,7 +37,7 @@ class FrameTraining:
             for split, table in zip(("train", "validation"), self.tables):
                 _labelled(recipe, table, split)
             self.counts = count_classes(recipe, self.tables[0])
-            self.class_weights = class_weights(recipe, self.counts)
+            self.class_weights = recipe_class_weights(recipe, self.counts)
         self.training = FrameFeed(recipe, self.tables[0], stores, self._unreadable, self.class_weights, training=True)
         self.validation = FrameFeed(recipe, self.tables[1], stores, self._unreadable)
 
@@ -201,4 +201,4 @@ def _balanced(recipe, table):
         if balance.every:
             table = table[thin(table["expression"].to_numpy(), table["trial"].to_numpy(), balance.every)]
     counts = count_classes(recipe, table)
-    return table, class_weights(recipe, counts), counts
+    return table, recipe_class_weights(recipe, counts), counts

@@ -5,7 +5,7 @@ import numpy as np
 from abaw_tf.data import pipelines, sound_windows
 from abaw_tf.data.windows import stitch, stitch_frames
 from abaw_tf.features.waveforms import Waveforms, extract_waveforms
-from abaw_tf.training.feeding import class_weights, count_classes, identity, without_prediction
+from abaw_tf.training.feeding import count_classes, identity, recipe_class_weights, without_prediction
 from abaw_tf.training.needs import Sound
 from abaw_tf.training.run import RunError
 
@@ -34,7 +34,7 @@ class SoundTraining:
             if not len(feed.spans):
                 raise _nothing_labelled(recipe, feed.table, split)
         self.counts = count_classes(recipe, self.training.examples())
-        self.class_weights = class_weights(recipe, self.counts)
+        self.class_weights = recipe_class_weights(recipe, self.counts)
         self.training.class_weights, self.training.training = self.class_weights, True
         self.tracks = self.training.tracks
 
