@@ -20,6 +20,7 @@ from abaw_tf.studies.dresvyanskiy2020_clips import (
     write_clips_and_track,
     write_tables,
 )
+from abaw_tf.studies.emodb import EQUAL as EQUAL_LOUDNESS
 from abaw_tf.studies.emodb import EXPRESSIONS, read_files, write_speech, write_videos
 from abaw_tf.studies.emodb_expression import (
     CLASSES,
@@ -79,7 +80,8 @@ def run(realdata, draws=None, work=None, bootstrap=1000, seed=0) -> StudyResult:
         with tempfile.TemporaryDirectory() as folder:
             return run(realdata, draws, folder, bootstrap, seed)
     work, files = Path(work), read_files(realdata, EXPRESSIONS)
-    speech = write_speech(realdata, work / "speech", files=files[~files["original"]].reset_index(drop=True))
+    judged = files[~files["original"]].reset_index(drop=True)
+    speech = write_speech(realdata, work / "speech", files=judged, versions=(EQUAL_LOUDNESS,))
     said, runs = hold_out_networks(speech.files, write_videos(speech), work / "speech" / "runs", seed)
     said |= hold_out_functionals(speech)
     decided, found = decide(said, speech.files, draws, bootstrap, seed)

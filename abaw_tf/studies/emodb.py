@@ -55,7 +55,7 @@ class Speech:
     dataset : AffWild2
         A trial per file.
     stores : dict of str to FeatureStore
-        Audio features by what was done to the loudness: `RECORDED`, `EQUAL`.
+        Audio features by what was done to the loudness: `RECORDED`, `EQUAL`, or one of these.
     """
 
     files: pd.DataFrame
@@ -104,7 +104,7 @@ def equal_loudness(sound, rms=RMS):
     return replace(sound, samples=(sound.samples * gain).astype(np.float32), peak=sound.peak * gain)
 
 
-def write_speech(realdata, root, n_folds=5, files=None) -> Speech:
+def write_speech(realdata, root, n_folds=5, files=None, versions=(RECORDED, EQUAL)) -> Speech:
     """Write labels and tracks of files, where they are not there yet.
 
     A file has as many frames as fit into it at `FPS`, each with the file's labels: valence and arousal, expression, or both, as its emotion
@@ -119,6 +119,8 @@ def write_speech(realdata, root, n_folds=5, files=None) -> Speech:
     n_folds : int
     files : pandas.DataFrame, optional
         As of `read_files`, by default all of these.
+    versions : sequence of str
+        Which tracks are wanted: of the sound as it is, `RECORDED`, or at equal loudness, `EQUAL`.
 
     Returns
     -------
@@ -134,6 +136,7 @@ def write_speech(realdata, root, n_folds=5, files=None) -> Speech:
     equal = FeatureStore(
         root / "tracks", recorded.extractor_name, {**recorded.config, "rms": RMS}, recorded.weights_hash
     )
+    stores = {version: {RECORDED: recorded, EQUAL: equal}[version] for version in versions}
     lengths, loudness = [], []
     for file in files.itertuples():
         sound = read_speech(file.path)
@@ -141,15 +144,16 @@ def write_speech(realdata, root, n_folds=5, files=None) -> Speech:
         lengths.append(n_frames)
         loudness.append(10 * np.log10(np.mean(np.square(sound.samples, dtype=np.float64))))
         source = {"file": file.path.name, "bytes": file.path.stat().st_size, "n_frames": n_frames}
-        for store, prepare in ((recorded, lambda sound: sound), (equal, equal_loudness)):
+        for version, store in stores.items():
             if not store.has(file.trial, source):
-                track = frame_audio(prepare(sound), np.arange(n_frames) / FPS)
+                heard = equal_loudness(sound) if version == EQUAL else sound
+                track = frame_audio(heard, np.arange(n_frames) / FPS)
                 # Mel powers do not fit into half precision.
                 store.write(file.trial, track.values, track.missing, source, "float32")
         _write_labels(root / "dataset", file, n_frames)
     files = files.assign(n_frames=lengths, loudness=loudness)
     dataset = AffWild2(root / "dataset", fps=FPS)
-    return Speech(files.assign(fold=speaker_folds(files, n_folds)), dataset, {RECORDED: recorded, EQUAL: equal})
+    return Speech(files.assign(fold=speaker_folds(files, n_folds)), dataset, stores)
 
 
 def _write_labels(root, file, n_frames):

@@ -44,7 +44,9 @@ def few(files, realdata, tmp_path_factory):
     """Four speakers' files, with their videos."""
     part = files[files["speaker"].isin(["03", "08", "10", "13"])].reset_index(drop=True)
     part = part.drop(columns=["n_frames", "fold"])
-    speech = emodb.write_speech(realdata, tmp_path_factory.mktemp("speech"), n_folds=3, files=part)
+    speech = emodb.write_speech(
+        realdata, tmp_path_factory.mktemp("speech"), n_folds=3, files=part, versions=[emodb.EQUAL]
+    )
     return speech, emodb.write_videos(speech)
 
 
@@ -70,6 +72,13 @@ def test_speech_is_a_dataset_of_black_videos(few):
         assert n > len(given.samples) - 22050 / 25
         assert np.corrcoef(there.samples[:n], given.samples[:n])[0, 1] > 0.999
         assert np.sqrt(np.mean(there.samples.astype(float) ** 2)) == pytest.approx(0.05, rel=0.02)
+
+
+def test_tracks_that_are_not_wanted_are_not_made(few):
+    speech, _ = few
+    assert list(speech.stores) == [emodb.EQUAL]
+    assert len(list(speech.stores[emodb.EQUAL].folder.parent.iterdir())) == 1
+    assert [len(track) for track in speech.tracks(emodb.EQUAL)] == speech.files["n_frames"].tolist()
 
 
 def test_emotions_have_the_labels_that_are_known_of_them(realdata, tmp_path):
