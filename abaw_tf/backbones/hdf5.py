@@ -13,6 +13,10 @@ import h5py
 import numpy as np
 
 REMEDY_BROKEN = "the file is damaged or was only partly downloaded: fetch it again"
+_REMEDY_UNLIKE = (
+    "build the variant (top, classes, blocks, width) that the file was written for, map names with `rename`, or load what fits with "
+    "`skip_mismatch=True`"
+)
 
 
 @dataclass
@@ -23,6 +27,15 @@ class LoadReport:
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     mismatched: list[str] = field(default_factory=list)
+
+    def refusal(self, source, model, complaints, remedy, kind="file"):
+        """Text of an error: how the weights of `source` differ from those of `model`, layer by layer, and what to do about it."""
+        lines = [f"{source}: these weights do not belong to the model {model.name!r}", *complaints[:4]]
+        for what, names in (("missing", self.missing), ("unexpected", self.unexpected)):
+            if names:
+                shown = f"{', '.join(names[:6])}{' …' if len(names) > 6 else ''}"
+                lines.append(f"{len(names)} layer(s) {what} in the {kind}: {shown}")
+        return "; ".join([*lines, f"{remedy}. Received: {len(self.loaded)} matching layer(s)"])
 
 
 def read_hdf5_weights(path):
@@ -135,7 +148,7 @@ def load_hdf5_weights(model, path, rename=None, skip_mismatch=False):
 
     troubled = bool(complaints or report.missing or report.unexpected)
     if troubled and (not skip_mismatch or not report.loaded):
-        raise ValueError(_describe(path, model, report, complaints))
+        raise ValueError(report.refusal(path, model, complaints, _REMEDY_UNLIKE))
     for variable, array in assignments:
         variable.assign(array)
     return report
@@ -208,19 +221,6 @@ def _pair(name, layer, arrays):
 
 def _shapes(shapes):
     return ", ".join(f"{key} {shape}" for key, group in shapes.items() for shape in group)
-
-
-def _describe(path, model, report, complaints):
-    lines = [f"{path}: these weights do not belong to the model {model.name!r}"]
-    lines += complaints[:4]
-    for what, names in (("missing in the file", report.missing), ("unexpected in the file", report.unexpected)):
-        if names:
-            lines.append(f"{len(names)} layer(s) {what}: {', '.join(names[:6])}{' …' if len(names) > 6 else ''}")
-    lines.append(
-        "build the variant (top, classes, blocks, width) that the file was written for, map names with `rename`, or load what fits "
-        f"with `skip_mismatch=True`. Received: {len(report.loaded)} matching layer(s)"
-    )
-    return "; ".join(lines)
 
 
 def _name_list(group, attribute):

@@ -2,6 +2,8 @@
 
 from abaw_tf.backbones.hdf5 import LoadReport, weighted_layers
 
+_REMEDY = "build the network (classes or top, blocks, widths) that the checkpoint was written for"
+
 
 def match_layers(model, shapes, source, ignore=()):
     """Pair the variables of a model with the arrays of a checkpoint.
@@ -49,21 +51,9 @@ def match_layers(model, shapes, source, ignore=()):
         pairs += [(variable, name, variable.name) for variable in layer.weights]
     report.unexpected = rest
     if complaints or report.missing or report.unexpected:
-        raise ValueError(_describe(source, model, report, complaints))
+        raise ValueError(report.refusal(source, model, complaints, _REMEDY, "checkpoint"))
     return report, pairs
 
 
 def _listed(shapes):
     return ", ".join(f"{name} {shape}" for name, shape in sorted(shapes.items()))
-
-
-def _describe(source, model, report, complaints):
-    lines = [f"{source}: these weights do not belong to the model {model.name!r}", *complaints[:4]]
-    for what, names in (("missing in the checkpoint", report.missing), ("unexpected in it", report.unexpected)):
-        if names:
-            lines.append(f"{len(names)} layer(s) {what}: {', '.join(names[:6])}{' …' if len(names) > 6 else ''}")
-    lines.append(
-        "build the network (classes or top, blocks, widths) that the checkpoint was written for. "
-        f"Received: {len(report.loaded)} matching layer(s)"
-    )
-    return "; ".join(lines)

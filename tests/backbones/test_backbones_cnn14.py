@@ -326,7 +326,8 @@ def test_other_networks_are_refused(tmp_path):
     state = {name: array for name, array in state_dict().items() if not name.startswith("fc1")}
     refused(checkpoint(path, state), ".*missing in the checkpoint: embedding")
     refused(
-        checkpoint(path, {**state_dict(), "fc_strong.weight": np.ones((2, 2), "f4")}), ".*unexpected in it: fc_strong"
+        checkpoint(path, {**state_dict(), "fc_strong.weight": np.ones((2, 2), "f4")}),
+        ".*unexpected in the checkpoint: fc_strong",
     )
     path.write_bytes(path.read_bytes()[:5000])
     refused(path, "cannot read the checkpoint; .*fetch it again")

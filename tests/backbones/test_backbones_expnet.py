@@ -279,13 +279,13 @@ def refused(model, path, message, **options):
 
 
 def test_other_networks_are_refused(checkpoint, variables, tmp_path):
-    refused(build_expnet(**SMALL), checkpoint, "1 layer.s. unexpected in it: exprCNN_fc1")
+    refused(build_expnet(**SMALL), checkpoint, "1 layer.s. unexpected in the checkpoint: exprCNN_fc1")
     model = build_expnet(**SMALL, include_top=True)
     refused(model, checkpoint, "no variable in the scope 'shapeCNN'.*Received: scopes exprCNN", scope="shapeCNN")
     deeper = build_expnet(**{**SMALL, "blocks": (3, 2, 4, 2)}, include_top=True)
     refused(deeper, checkpoint, "6 layer.s. missing in the checkpoint: res4b3_branch2a, bn4b3_branch2a")
     fewer = build_expnet(**{**SMALL, "blocks": (3, 2, 2, 2)}, include_top=True)
-    refused(fewer, checkpoint, "6 layer.s. unexpected in it: .*res4b2_branch2a.*build the network")
+    refused(fewer, checkpoint, "6 layer.s. unexpected in the checkpoint: .*res4b2_branch2a.*build the network")
     wider = build_expnet(**{**SMALL, "width": 8}, include_top=True)
     refused(
         wider, checkpoint, r"layer conv1: the model has kernel \(7, 7, 3, 8\), the checkpoint kernel \(7, 7, 3, 4\)"

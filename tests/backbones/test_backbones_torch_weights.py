@@ -82,7 +82,7 @@ def without(name):
         (without("net.conv.bias"), r"layer conv: the model has bias \(4,\), kernel \(2, 3, 4\), the checkpoint kernel \(2, 3, 4\)"),
         (without("net.norm.running_var"), "layer norm: the model has .* the checkpoint beta .*, gamma .*, moving_mean"),
         ({**arrays(), "net.fc.weight": np.ones((4, 5), "f4")}, r"layer fc: the model .*the checkpoint bias .*, kernel \(5, 4\)"),
-        ({**arrays(), "net.extra.weight": np.ones((4, 5), "f4")}, r"1 layer\(s\) unexpected in it: extra"),
+        ({**arrays(), "net.extra.weight": np.ones((4, 5), "f4")}, r"1 layer\(s\) unexpected in the checkpoint: extra"),
     ],
 )  # fmt: skip
 def test_all_or_nothing(state, message):
