@@ -77,23 +77,25 @@ class TrackSource:
         Columns ``trial`` and ``frame`` of each row.
     fill : {"previous", "zeros"}
         What stands in for frames without an image.
+    optional : bool
+        A trial without any image is NaN.
 
     Raises
     ------
     FileNotFoundError
         The store lacks a trial of the table.
     ValueError
-        A track is shorter than its trial, dimensions differ, or ``fill="previous"`` meets a trial without any image.
+        A track is shorter than its trial, dimensions differ, or ``fill="previous"`` meets a trial without any image that is not optional.
     """
 
     dtype = np.float32
     is_image = False
 
-    def __init__(self, store, table, fill="previous"):
+    def __init__(self, store, table, fill="previous", optional=False):
         names, self._trial = np.unique(table["trial"].to_numpy(dtype=object).astype(str), return_inverse=True)
         frames = table["frame"].to_numpy()
         self._row = np.empty(len(frames), np.int64)
-        self._values = []
+        self._values, self._blank = [], []
         order = np.argsort(self._trial, kind="stable")
         ends = np.cumsum(np.bincount(self._trial, minlength=len(names)))
         for name, rows in zip(names, np.split(order, ends[:-1])):
@@ -103,8 +105,10 @@ class TrackSource:
                 raise ValueError(
                     f"trial {str(name)!r}: its track has {len(track)} frames but frame {last} is wanted; extract its features again"
                 )
-            self._row[rows] = track.source_rows(fill)[frames[rows]]
+            absent = optional and track.missing.all()
+            self._row[rows] = -1 if absent else track.source_rows(fill)[frames[rows]]
             self._values.append(track.values)
+            self._blank.append(np.nan if absent else 0.0)
         dims = {values.shape[1] for values in self._values}
         if len(dims) > 1:
             raise ValueError(f"all tracks of a store must have one dimension. Received: {sorted(dims)}")
@@ -117,13 +121,13 @@ class TrackSource:
         for wanted, out in zip(np.atleast_2d(rows), result.reshape(-1, rows.shape[-1], *self.shape)):
             if rows.ndim == 1:  # single frames of any trials
                 for i, row in enumerate(wanted):
-                    self._copy(self._values[self._trial[row]], self._row[row : row + 1], out[i : i + 1])
+                    self._copy(self._trial[row], self._row[row : row + 1], out[i : i + 1])
             else:
-                self._copy(self._values[self._trial[wanted[0]]], self._row[wanted], out)
+                self._copy(self._trial[wanted[0]], self._row[wanted], out)
         return result, np.ones(rows.shape, bool)
 
-    @staticmethod
-    def _copy(values, source, out):
+    def _copy(self, trial, source, out):
+        values = self._values[trial]
         if source[0] >= 0 and (np.diff(source) == 1).all():
             chosen = values[source[0] : source[0] + len(source)]
         else:
@@ -132,7 +136,7 @@ class TrackSource:
             widen(chosen, out)
         else:
             out[:] = chosen
-        out[source < 0] = 0
+        out[source < 0] = self._blank[trial]
 
 
 class _Buffers:

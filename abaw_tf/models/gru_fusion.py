@@ -13,7 +13,7 @@ import keras
 from keras import layers, ops
 
 from abaw_tf.labels import check_option
-from abaw_tf.models.layers import ModalityDropout
+from abaw_tf.models.layers import ModalityDropout, Standardization
 from abaw_tf.training.needs import Track, Windows
 from abaw_tf.training.recipe import KerasRecipe, RecipeError
 
@@ -63,7 +63,7 @@ def build_gru_fusion(
     keras.Model
         ``audio`` (batch, sequence, 168), ``expnet`` (batch, sequence, 2048), ``openface`` (batch, sequence, 709), those of `modalities`, to
         ``valence_arousal`` (batch, sequence, 2) in (-1, 1), float32 under any dtype policy. Each input is standardised inside the
-        model by the layer ``<modality>_normalization``; its statistics are set by :func:`adapt`.
+        model by the layer ``<modality>_normalization``; its statistics are set by :func:`adapt`. Frames that are NaN count as average ones.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def adapt(model, inputs):
     model : keras.Model
         From :func:`build_gru_fusion`, before it is trained or has predicted: Keras compiles the statistics into its programs.
     inputs : tf.data.Dataset
-        Batches of the model's inputs by name, one pass.
+        Batches of the model's inputs by name, one pass; frames that are NaN do not count.
     """
     for key in model.input:
         normalization = model.get_layer(f"{key}_branch").get_layer(f"{key}_normalization")
@@ -138,8 +138,7 @@ def silenced(model, modalities):
 def _branch(modality, sequence, dimension, widths, cell, dropout):
     """One modality, (sequence, dimension) to (sequence, last width)."""
     given = keras.Input((sequence, dimension), name=modality)
-    # Raw features reach thousands (pixels, millimetres): their squares do not fit into half precision.
-    x = layers.Normalization(dtype="float32", name=f"{modality}_normalization")(given)
+    x = Standardization(name=f"{modality}_normalization")(given)
     for i, width in enumerate(widths, start=1):
         if modality == "openface":
             # What the paper calls a time-distributed layer: on its last axis, for every frame alike.
@@ -258,9 +257,9 @@ class GruFusionRecipe(KerasRecipe):
 
     def inputs(self):
         tracks = {
-            "audio": Track("audio", fill="zeros", extractor="frame_audio"),
-            "expnet": Track("expnet", run=self.face_run, layer=self.face_layer, kind=self.image_kind),
-            "openface": Track("openface", extractor="openface"),
+            "audio": Track("audio", fill="zeros", extractor="frame_audio", optional=True),
+            "expnet": Track("expnet", run=self.face_run, layer=self.face_layer, kind=self.image_kind, optional=True),
+            "openface": Track("openface", extractor="openface", optional=True),
         }
         return {key: tracks[key] for key in self.modalities}
 

@@ -1,10 +1,11 @@
-"""Layers that bring frames, blocks of frames and batches of either into one another's shape, and statistics over time.
+"""Layers that bring frames, blocks of frames and batches of either into one another's shape; statistics over time; standardisation.
 
-They hold no weights. A *block* is the run of `block` consecutive frames that ends with the current one; a *chunk* is a longer run, in
-which every frame from the block-th on is the current one of a block.
+Those of shape and statistics hold no weights. A *block* is the run of `block` consecutive frames that ends with the current one; a *chunk*
+is a longer run, in which every frame from the block-th on is the current one of a block.
 """
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 _REGISTER = keras.saving.register_keras_serializable(package="abaw_tf")
@@ -211,3 +212,48 @@ class ModalityDropout(layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
+@_REGISTER
+class Standardization(layers.Normalization):
+    """Features of (…, k) minus their mean, over their standard deviation, where a frame that is NaN becomes zero: an average frame.
+
+    In float32 under any dtype policy: raw features reach thousands (pixels, millimetres), which half precision blurs.
+    """
+
+    # A feature whose deviation is this much smaller than its mean is constant but for rounding.
+    _CONSTANT = 1e-6
+
+    def __init__(self, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+
+    def adapt(self, data):
+        """Set mean and variance from training data.
+
+        A feature that is constant in them gets the variance 1: over a deviation of zero, any other value of it would be enormous.
+
+        Parameters
+        ----------
+        data : tf.data.Dataset
+            Batches (b, frames, k). Frames that are NaN do not count.
+
+        Raises
+        ------
+        ValueError
+            All of them are NaN.
+        """
+        import tensorflow as tf  # not at the top: all other layers here work without
+
+        def there(batch):
+            return tf.boolean_mask(batch, ~tf.reduce_any(tf.math.is_nan(batch), axis=-1))[None]
+
+        data = data.map(there).filter(lambda batch: tf.size(batch) > 0)
+        if not any(True for _ in data.take(1)):
+            raise ValueError(f"{self.name}: there is nothing to adapt to. Received: no frame that is not NaN")
+        super().adapt(data)
+        mean, variance = ops.convert_to_numpy(self.adapt_mean), ops.convert_to_numpy(self.adapt_variance)
+        self.adapt_variance.assign(np.where(variance <= (self._CONSTANT * mean) ** 2, 1.0, variance))
+        self.finalize_state()
+
+    def call(self, inputs):
+        return ops.where(ops.isnan(inputs), 0.0, super().call(inputs))

@@ -31,9 +31,15 @@ class FrameTraining:
         recipe, self._unreadable = self.run.recipe, {}
         stores = _open_stores(self.run, self.dataset, self.tables, stores, progress)
         self.tracks = {name: identity(store) for name, store in stores.items()}
-        self._faceless = _faceless(recipe, stores, self.tables)
-        if self._faceless:
-            self.tables = tuple(table[~table["trial"].isin(self._faceless)] for table in self.tables)
+        absent = _absent(recipe, stores, self.tables)
+        # A model may take a trial without faces; what such a trial would teach it is not of faces.
+        self._left_out = {
+            trial: what
+            for trial, names in absent.items()
+            if (what := _lacks(recipe, names)) == "face" or _none_left(recipe, names)
+        }
+        if self._left_out:
+            self.tables = tuple(table[~table["trial"].isin(self._left_out)] for table in self.tables)
             for split, table in zip(("train", "validation"), self.tables):
                 _labelled(recipe, table, split)
             self.counts = count_classes(recipe, self.tables[0])
@@ -42,13 +48,17 @@ class FrameTraining:
         self.validation = FrameFeed(recipe, self.tables[1], stores, self._unreadable)
 
     def findings(self):
-        return {"unreadable_images": list(self._unreadable.values()), "trials_without_a_face": self._faceless}
+        return {
+            "unreadable_images": list(self._unreadable.values()),
+            "trials_without_a_face": [trial for trial, what in self._left_out.items() if what == "face"],
+            "trials_without_sound": [trial for trial, what in self._left_out.items() if what == "sound"],
+        }
 
 
 class FrameFeed:
     """The pipeline of one frame table; see `abaw_tf.training.feeding.Feed`."""
 
-    faceless = ()
+    notes = ()
 
     def __init__(self, recipe, table, stores, unreadable, class_weights=None, training=False, every_frame=False):
         self.recipe, self.table, self.class_weights, self.training = recipe, table, class_weights, training
@@ -62,7 +72,7 @@ class FrameFeed:
         self.sources = {
             name: ImageSource.of(table, need.size, unreadable)
             if isinstance(need, Images)
-            else TrackSource(stores[name], table, need.fill)
+            else TrackSource(stores[name], table, need.fill, need.optional)
             for name, need in recipe.inputs().items()
         }
         self.target = "frames" if windows is None else windows.target
@@ -70,15 +80,18 @@ class FrameFeed:
     @classmethod
     def for_prediction(cls, run, dataset, table, stores, progress):
         stores = _open_stores(run, dataset, (table,), stores, progress)
-        faceless = _faceless(run.recipe, stores, (table,))
-        table = table[~table["trial"].isin(faceless)]
-        if faceless and table.empty:
+        absent = _absent(run.recipe, stores, (table,))
+        left_out = {trial: names for trial, names in absent.items() if _none_left(run.recipe, names)}
+        table = table[~table["trial"].isin(left_out)]
+        if left_out and table.empty:
+            faces = "face" in [_lacks(run.recipe, names) for names in left_out.values()]
+            what = "a face crop" if faces else "sound"
+            remedy = "extract the crops first" if faces else "use a network that sees faces"
             raise RunError(
-                "no trial has a face crop, so there is nothing to predict from; extract the crops first. "
-                f"Received: {', '.join(faceless)}"
+                f"no trial has {what}, so there is nothing to predict from; {remedy}. Received: {', '.join(left_out)}"
             )
         feed = cls(run.recipe, _usable(run.recipe, table), stores, {}, every_frame=True)
-        feed.faceless = faceless
+        feed.notes = _notes(run.recipe, absent, left_out)
         return feed
 
     def check(self, model):
@@ -134,11 +147,10 @@ class FrameFeed:
             seen &= ~table["path"].isin(self.unreadable).to_numpy()
         for values in outputs.values():
             seen &= np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-        notes = without_prediction("face", self.faceless)
         return (
             table[seen],
             {name: values[seen] for name, values in outputs.items()},
-            [*self.unreadable.values(), *notes],
+            [*self.unreadable.values(), *self.notes],
         )
 
 
@@ -153,11 +165,41 @@ def _open_stores(run, dataset, tables, stores, progress):
     return {name: open_store(need, dataset, trials, stores, progress, folder) for name, need in needs.items()}
 
 
-def _faceless(recipe, stores, tables):
-    """Trials without any row of a track whose holes the previous row fills: nothing stands for their frames."""
-    trials = sorted({trial for table in tables for trial in table["trial"].unique()})
-    tracks = [(stores[name], need.fill) for name, need in recipe.inputs().items() if name in stores]
-    return [trial for trial in trials if not all(store.read(trial).can_fill(fill) for store, fill in tracks)]
+def _absent(recipe, stores, tables):
+    """Trials whose tracks have no row at all for some inputs, where nothing stands for their frames, and the names of these inputs."""
+    found = {}
+    for trial in sorted({trial for table in tables for trial in table["trial"].unique()}):
+        for name, need in recipe.inputs().items():
+            if name in stores and (need.optional or need.fill == "previous") and stores[name].read(trial).missing.all():
+                found.setdefault(trial, []).append(name)
+    return found
+
+
+def _lacks(recipe, names):
+    """What a trial without these inputs lacks most: a face, of which every frame ought to have a row, or sound."""
+    return "face" if any(recipe.inputs()[name].fill == "previous" for name in names) else "sound"
+
+
+def _none_left(recipe, names):
+    """Whether a trial without these inputs has nothing to be predicted from."""
+    needs = recipe.inputs()
+    return len(names) == len(needs) or not all(needs[name].optional for name in names)
+
+
+def _notes(recipe, absent, left_out):
+    """Notes of a prediction that name the trials without some inputs, or without all."""
+    notes = []
+    for what in ("face", "sound"):
+        notes += without_prediction(what, [trial for trial, names in left_out.items() if _lacks(recipe, names) == what])
+    some = {}
+    for trial in absent.keys() - left_out.keys():
+        some.setdefault(tuple(absent[trial]), []).append(trial)
+    for names, trials in sorted(some.items()):
+        rest = [name for name in recipe.inputs() if name not in names]
+        notes.append(
+            f"no {' and no '.join(names)}, predicted from {' and '.join(rest)} alone: {', '.join(sorted(trials))}"
+        )
+    return notes
 
 
 def _check_run(need):

@@ -130,9 +130,9 @@ def predict(run, dataset, split="validation", stores=None, progress=True) -> pd.
     -------
     pandas.DataFrame
         Prediction table with a row for every frame. A frame without a (readable) face has the expression of the previous one;
-        valence and arousal are interpolated; a trial without any face, or for a model that hears without sound, is called Neutral. The
-        table's notes say how many. Of face images, which have no neighbours to fill from, those that are missing or unreadable have no
-        row.
+        valence and arousal are interpolated; a trial without any face, or for a model that hears without sound, is called Neutral (a model
+        of several modalities predicts it from those that are there). The table's notes say how many. Of face images, which have no
+        neighbours to fill from, those that are missing or unreadable have no row.
 
     Raises
     ------

@@ -281,6 +281,22 @@ def test_single_frames_can_be_read_from_tracks(table, store):
     assert inputs["x"][:, 0].tolist() == [1, 1, 2, 2, 2, 5, 6, 7, 8, 9, *range(100, 107)]
 
 
+@pytest.mark.parametrize("fill", ["previous", "zeros"])
+def test_an_optional_track_without_any_row_is_nan(table, store, fill):
+    """Of that trial alone; the holes of others are filled."""
+    track = store.read("b")
+    store.write("b", np.array(track.values), np.ones(len(track), bool))
+    source = TrackSource(store, table, fill, optional=True)
+    of_b = (table["trial"] == "b").to_numpy()
+    single, valid = source.read(np.arange(len(table)))
+    assert np.isnan(single).all(axis=1).tolist() == of_b.tolist()
+    assert np.isfinite(single[~of_b]).all()
+    assert valid.all()
+    windows, _ = source.read(np.stack([np.flatnonzero(of_b)[:3], np.flatnonzero(~of_b)[:3]]))
+    assert np.isnan(windows[0]).all()
+    assert np.isfinite(windows[1]).all()
+
+
 def test_a_track_that_does_not_fit_its_trial_is_named(table, store):
     longer = pd.concat([table, table.tail(1).assign(frame=7)])
     with pytest.raises(ValueError, match="'b': its track has 7 frames but frame 7"):

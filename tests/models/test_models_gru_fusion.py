@@ -131,6 +131,44 @@ def test_inputs_are_standardised_by_the_statistics_of_training(tmp_path):
     np.testing.assert_allclose(loaded.predict(x, verbose=0)["valence_arousal"], adapted, atol=1e-6)
 
 
+def test_frames_that_are_not_there_are_average_frames(tmp_path):
+    """NaN: they do not count in the statistics, and are the mean to the network."""
+    model, x = build_gru_fusion(**SMALL), batch(40)
+    x["audio"] = 30 + 5 * x["audio"]
+    holes = {**x, "audio": x["audio"].copy()}
+    holes["audio"][3:9, 4:] = np.nan
+    holes["audio"][14:21] = np.nan  # a whole batch
+    adapt(model, tf.data.Dataset.from_tensor_slices(holes).batch(7))
+    layer = model.get_layer("audio_branch").get_layer("audio_normalization")
+    there = holes["audio"][~np.isnan(holes["audio"]).any(axis=-1)]
+    np.testing.assert_allclose(np.asarray(layer.mean).ravel(), there.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(np.asarray(layer.variance).ravel(), there.var(axis=0), rtol=1e-4)
+    filled = {**holes, "audio": np.where(np.isnan(holes["audio"]), there.mean(axis=0), holes["audio"])}
+    expected = model.predict(filled, verbose=0)["valence_arousal"]
+    np.testing.assert_allclose(model.predict(holes, verbose=0)["valence_arousal"], expected, atol=1e-5)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.predict(holes, verbose=0)["valence_arousal"], expected, atol=1e-5)
+    nothing = {**x, "audio": np.full_like(x["audio"], np.nan)}
+    with pytest.raises(ValueError, match="audio_normalization: there is nothing to adapt to"):
+        adapt(build_gru_fusion(**SMALL), tf.data.Dataset.from_tensor_slices(nothing).batch(7))
+
+
+def test_a_feature_that_was_constant_in_training_stays_small():
+    """Such as an action unit that no training subject has shown, or a feature that never fired."""
+    model, x = build_gru_fusion(**SMALL), batch(20)
+    x["openface"][..., 0], x["openface"][..., 1] = 0.0, 0.1
+    adapt(model, tf.data.Dataset.from_tensor_slices(x).batch(7))
+    layer = model.get_layer("openface_branch").get_layer("openface_normalization")
+    seen = np.array(x["openface"])
+    np.testing.assert_allclose(np.asarray(layer(seen))[..., :2], 0, atol=1e-6)
+    seen[..., :2] += 2
+    np.testing.assert_allclose(np.asarray(layer(seen))[..., :2], 2, atol=1e-6)
+    scale = x["openface"][..., 2:].std(axis=(0, 1))
+    expected = (x["openface"][..., 2:] - x["openface"][..., 2:].mean(axis=(0, 1))) / scale
+    np.testing.assert_allclose(np.asarray(layer(seen))[..., 2:], expected, atol=1e-4)
+
+
 def test_a_silenced_branch_has_no_say():
     model, x, y = random_network(), batch(2), batch(2, seed=1)
     quiet = silenced(model, ["expnet"])
