@@ -40,8 +40,10 @@ def main(argv=None) -> int:
     from abaw_tf import predictions
     from abaw_tf.data import AffWild2
     from abaw_tf.training import Run, predict
+    from abaw_tf.training.tracks import check_names
 
     run = Run(arguments.run)
+    check_names(run.recipe, stores)
     dataset = AffWild2(arguments.root, run.recipe.edition)
     split = None if arguments.split == "all" else arguments.split
     table = predict(run, dataset, split, stores=stores)

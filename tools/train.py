@@ -70,7 +70,9 @@ def main(argv=None) -> int:
 
     from abaw_tf.data.folds import read_folds
     from abaw_tf.training import open_dataset, train
+    from abaw_tf.training.tracks import check_names
 
+    check_names(recipe, stores)
     run = train(
         recipe,
         open_dataset(recipe, arguments.root),

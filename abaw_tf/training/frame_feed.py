@@ -162,7 +162,16 @@ def _open_stores(run, dataset, tables, stores, progress):
         if need.run and need.store not in (stores or {}):
             _check_run(need)
     folder = run.folder / "features"
-    return {name: open_store(need, dataset, trials, stores, progress, folder) for name, need in needs.items()}
+    opened = {name: open_store(need, dataset, trials, stores, progress, folder) for name, need in needs.items()}
+    for name, store in opened.items():
+        for trial in trials:
+            found, wanted = len(store.read(trial)), int(dataset.n_frames(trial))
+            # Longer is no better than shorter: it is a track of another video, or of one at another frame rate.
+            if found != wanted:
+                raise RunError(
+                    f"trial {trial!r}: its track `{name}` has {found} frames, the dataset {wanted}; extract its features again"
+                )
+    return opened
 
 
 def _absent(recipe, stores, tables):

@@ -3,8 +3,24 @@
 from pathlib import Path
 
 from abaw_tf.features.store import FeatureStore
-from abaw_tf.training.needs import Images
+from abaw_tf.training.needs import Images, Track
 from abaw_tf.training.run import Run, RunError
+
+
+def check_names(recipe, stores):
+    """Refuse stores that a recipe does not ask for: with a name mistyped it would compute its tracks anew, which may take hours."""
+    # Estimators are fitted to one track.
+    needs = recipe.inputs() if hasattr(recipe, "inputs") else {"": recipe.track()}
+    asked = [
+        need.store if isinstance(need, Track) else name for name, need in needs.items() if not isinstance(need, Images)
+    ]
+    unknown = sorted(set(stores) - set(asked))
+    if unknown:
+        taken = f"the stores {', '.join(asked)}" if asked else "no stores"
+        raise RunError(
+            f"{recipe.name} as it stands takes {taken}; correct the name, or leave it out. "
+            f"Received: --store {', '.join(f'{name}={stores[name]}' for name in unknown)}"
+        )
 
 
 def open_store(need, dataset, trials, stores=None, progress=True, folder=None):

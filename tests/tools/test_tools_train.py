@@ -74,6 +74,23 @@ def test_predictions_and_submission_files(tools, run_dir, synthetic_root, tmp_pa
     assert not predictions.validate_submission(tmp_path / "submission" / "expression", "expression", "abaw2", lengths)
 
 
+@pytest.mark.parametrize("tool", ["train", "predict"])
+def test_a_store_that_nothing_asks_for_is_refused(tool, tools, run_dir, synthetic_root, tmp_path, capsys):
+    """Mistyped, it would otherwise be passed over, and the track be computed anew."""
+    stores = ["--store", "sound=features/x"]
+    if tool == "train":
+        flags = ["gru_fusion", str(synthetic_root), "--run-dir", str(tmp_path / "run"), "--modalities", "audio"]
+        asked = "gru_fusion as it stands takes the stores audio;"
+    else:
+        flags = [str(run_dir), str(synthetic_root), "--out", str(tmp_path / "out.csv")]
+        asked = "frame_cnn as it stands takes no stores;"
+    assert run_tool(lambda: tools[tool]([*flags, *stores])) == 2
+    error = capsys.readouterr().err
+    assert asked in error
+    assert "--store sound=features/x" in error
+    assert not (tmp_path / "run").exists()
+
+
 def test_fields_are_listed(tools, capsys):
     with pytest.raises(SystemExit) as stop:
         tools["train"](["windowed_svm", "--fields"])

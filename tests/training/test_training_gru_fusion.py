@@ -173,6 +173,22 @@ def test_what_one_modality_lacks_is_predicted_from_the_others(dataset, tmp_path)
     assert table[["valence", "arousal"]].notna().all(axis=None)
 
 
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_track_of_another_number_of_frames_is_refused(more, dataset, stores, tmp_path):
+    """A longer one too: its rows are those of other frames."""
+    store = FeatureStore(tmp_path / "stores", "expnet", {}, "0" * 64)
+    for trial in dataset.trials()["trial"]:
+        store.write(trial, np.ones((dataset.n_frames(trial), 3)))
+    trial = dataset.trials("train", "valence_arousal")["trial"].iloc[1]
+    n = dataset.n_frames(trial)
+    store.write(trial, np.ones((n + more, 3)))
+    recipe = Recipe.from_preset("gru_fusion", "small", **{**TINY, "modalities": ("expnet",)})
+    with pytest.raises(
+        RunError, match=f"'{trial}': its track `expnet` has {n + more} frames, the dataset {n}; extract"
+    ):
+        train(recipe, dataset, tmp_path / "run", stores={"expnet": store}, progress=False)
+
+
 def test_trials_without_sound_cannot_be_heard(dataset, tmp_path):
     """Of sound alone nothing is learned from them, and nothing is predicted."""
     silent = [dataset.trials(split, "valence_arousal")["trial"].iloc[0] for split in ("train", "validation")]
