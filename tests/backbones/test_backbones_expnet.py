@@ -1,11 +1,7 @@
 """ExpNet: the published graph, weights from a TensorFlow 1 checkpoint, the published way from a picture to the input."""
 
-import importlib.util
 import math
-import os
 import re
-import subprocess
-import sys
 
 import cv2
 import keras
@@ -206,30 +202,15 @@ def test_saving_and_mixed_precision(checkpoint, images, tmp_path):
     np.testing.assert_allclose(outputs, expected, atol=0.02 * np.abs(expected).max())
 
 
-JAX_CODE = """
-import sys
-import keras, numpy as np
-import abaw_tf.backbones.expnet
-assert keras.backend.backend() == "jax"
-model = keras.saving.load_model(sys.argv[1])
-np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
-"""
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason='JAX is not installed: pip install -e ".[jax]"')
-def test_jax_gives_the_same_features(checkpoint, tmp_path):
+def test_jax_gives_the_same_features(run_under_jax, project, checkpoint, tmp_path):
     options = {**SMALL, "input_shape": (72, 70, 3)}
     model = build_expnet(**options, mean_image=np.full((SIDE, SIDE, 3), 100.0), weights=checkpoint)
     model.save(tmp_path / "m.keras")
     patches = np.random.default_rng(0).integers(0, 256, (2, 72, 70, 3)).astype("uint8")
     np.save(tmp_path / "in.npy", patches)
-    files = [str(tmp_path / name) for name in ("m.keras", "in.npy", "out.npy")]
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
-    done = subprocess.run(
-        [sys.executable, "-c", JAX_CODE, *files], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    files = [tmp_path / name for name in ("m.keras", "in.npy", "out.npy")]
+    run_under_jax(project / "tests/backbones/backbone_jax_reference.py", "abaw_tf.backbones.expnet", *files)
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), model(patches), rtol=1e-4, atol=1e-3)
 
 

@@ -1,10 +1,5 @@
 """The log-mel front end against librosa, and the sample rate that a model carries."""
 
-import importlib.util
-import os
-import subprocess
-import sys
-
 import keras
 import librosa
 import numpy as np
@@ -102,27 +97,12 @@ def test_in_a_graph(jit):
         np.testing.assert_allclose(run(sound), expected, atol=DECIBELS)
 
 
-JAX_CODE = """
-import sys
-import keras, numpy as np
-import abaw_tf.backbones.log_mel
-assert keras.backend.backend() == "jax"
-model = keras.saving.load_model(sys.argv[1])
-np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
-"""
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason='JAX is not installed: pip install -e ".[jax]"')
-def test_under_jax(tmp_path):
+def test_under_jax(run_under_jax, project, tmp_path):
     model_of(LogMelSpectrogram(**PUBLISHED[32000])).save(tmp_path / "m.keras")
     np.save(tmp_path / "in.npy", sounds(32000))
-    files = [str(tmp_path / name) for name in ("m.keras", "in.npy", "out.npy")]
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
-    done = subprocess.run(
-        [sys.executable, "-c", JAX_CODE, *files], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    files = [tmp_path / name for name in ("m.keras", "in.npy", "out.npy")]
+    run_under_jax(project / "tests/backbones/backbone_jax_reference.py", "abaw_tf.backbones.log_mel", *files)
     expected = reference(sounds(32000), **PUBLISHED[32000])
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, atol=DECIBELS)
 

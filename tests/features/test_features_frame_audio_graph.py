@@ -1,10 +1,5 @@
 """The graph of audio features against the librosa path, under any dtype policy, saved and loaded, and on the JAX backend."""
 
-import importlib.util
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -132,17 +127,11 @@ def test_graph_as_the_way_to_compute_a_track(sounds):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason='JAX is not installed: pip install -e ".[jax]"')
-def test_jax_backend_gives_the_same(sounds, project, tmp_path):
+def test_jax_backend_gives_the_same(run_under_jax, sounds, project, tmp_path):
     graph.build_frame_audio(LENGTH).save(tmp_path / "model.keras")
     np.savez(tmp_path / "in.npz", **sounds)
-    script = str(project / "tests" / "features" / "frame_audio_jax_reference.py")
-    files = [str(tmp_path / file) for file in ("model.keras", "in.npz", "out.npy")]
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
-    done = subprocess.run(
-        [sys.executable, script, *files], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    files = [tmp_path / file for file in ("model.keras", "in.npz", "out.npy")]
+    run_under_jax(project / "tests/features/frame_audio_jax_reference.py", *files)
     assert_same_features(np.load(tmp_path / "out.npy"), reference(sounds))
 
 

@@ -1,10 +1,5 @@
 """Models saved under TensorFlow load, predict the same and train under the JAX backend."""
 
-import importlib.util
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -12,14 +7,11 @@ import pytest
 from abaw_tf.training import RECIPES, KerasRecipe, Recipe
 from abaw_tf.training.needs import Images, Sound, Track
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason='JAX is not installed: pip install -e ".[jax]"'),
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if issubclass(RECIPES[name], KerasRecipe)])
-def test_jax_backend_agrees_with_tensorflow(name, project, tmp_path):
+def test_jax_backend_agrees_with_tensorflow(name, run_under_jax, project, tmp_path):
     keras.utils.set_random_seed(0)
     recipe = Recipe.from_preset(name, "small")
     model = recipe.build()
@@ -36,13 +28,8 @@ def test_jax_backend_agrees_with_tensorflow(name, project, tmp_path):
         noise = rng.uniform(0, largest, (16, *shape))
         inputs[key] = (noise * strength.reshape(-1, *[1] * len(shape))).astype("float32")
     np.savez(tmp_path / "in.npz", **inputs)
-    script = str(project / "tests" / "models" / "jax_reference.py")
-    files = [str(tmp_path / file) for file in ("model.keras", "in.npz", "out.npz")]
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
-    done = subprocess.run(
-        [sys.executable, script, name, *files], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    files = [tmp_path / file for file in ("model.keras", "in.npz", "out.npz")]
+    run_under_jax(project / "tests/models/jax_reference.py", name, *files)
     found = np.load(tmp_path / "out.npz")
     del inputs["class"]
     for output, values in model.predict(inputs, verbose=0).items():

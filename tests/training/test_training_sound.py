@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from interruption import train_interrupted
+from interruption import train_whole_and_resumed
 
 from abaw_tf import predictions
 from abaw_tf.data import AffWild2, sound_windows
@@ -105,12 +105,7 @@ def test_predictions_are_the_models_own(run, dataset, stores):
 )
 def test_an_interrupted_run_ends_as_the_uninterrupted_one(name, changes, dataset, stores, tmp_path):
     recipe = tiny(name, **changes)
-    whole = train(recipe, dataset, tmp_path / "whole", stores=stores, progress=False)
-    train_interrupted(recipe, dataset, tmp_path / "halves", after=0, stores=stores)
-    halves = train(recipe, dataset, tmp_path / "halves", stores=stores, progress=False)
-    pd.testing.assert_frame_equal(pd.read_csv(halves.history_path), pd.read_csv(whole.history_path))
-    assert halves.card["weights_hash"] == whole.card["weights_hash"]
-    assert predictions.read(halves.predictions_path).equals(predictions.read(whole.predictions_path))
+    whole = train_whole_and_resumed(recipe, dataset, tmp_path, stores=stores)
     counted = whole.card["training_windows" if name == "pann" else "training_labels"]
     if name == "pann":
         sizes = np.array(list(counted.values()))
