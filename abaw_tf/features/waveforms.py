@@ -14,7 +14,8 @@ from abaw_tf.features.frame_audio_tracks import AudioExtractionReport
 from abaw_tf.features.store import FeatureStore
 from abaw_tf.labels import check_option
 from abaw_tf.media.audio import has_audio, read_sound
-from abaw_tf.media.voice_separation import FOLDER, VOICES, separated_voice
+from abaw_tf.media.errors import MediaError
+from abaw_tf.media.voice_separation import FOLDER, VOICES, check_length, is_as_long, separated_voice
 
 NAME = "waveform"
 # Raised when the samples of the same sound change.
@@ -117,7 +118,8 @@ def extract_waveforms(
     Raises
     ------
     abaw_tf.features.extraction.ExtractionError
-        At the end, if trials failed: no video, one that cannot be read, or no separated voice where one is asked for. All others are done.
+        At the end, if trials failed: no video, one that cannot be read, or, where separated voices are asked for, none, or one of another
+        length than the sound. All others are done.
     ValueError
         An argument is wrong.
     """
@@ -144,7 +146,10 @@ def _extract_trial(dataset, trial, waveforms, dtype, report):
     renewed, source = waveforms.sounds.has(video.stem), _identity(path)
     if not waveforms.sounds.has(video.stem, source):
         sound = read_sound(path, waveforms.sample_rate)
-        findings = sound.findings(float(waveforms.times(trial)[-1]))
+        picture = float(waveforms.times(trial)[-1])
+        if path != video:
+            _check_voice(sound, path, video, picture)
+        findings = sound.findings(picture)
         _write_sound(video.stem, sound, waveforms.sounds, source, dtype, findings)
         written = True
         report.renewed += [trial] if renewed else []
@@ -185,6 +190,21 @@ def _sound_file(dataset, video, voice):
             'take the sound as it is: voice="mixture"'
         )
     return found or video  # a video without sound has no voice
+
+
+def _check_voice(voice, path, video, picture):
+    """Refuse a voice that ends where neither the picture (seconds) nor the video's own sound does: behind its end all would be silence."""
+    end = voice.spans[-1][1] if voice.spans else 0.0
+    if is_as_long(end, picture) or not has_audio(video):
+        return
+    own = read_sound(video, voice.sample_rate).spans
+    try:
+        check_length(end, own[-1][1] if own else 0.0)
+    except MediaError as error:
+        raise MediaError(
+            f"{path}: {error}; delete the file and separate the voice again (tools/separate_voices.py): Spleeter, unless it is told "
+            "the length, ends after ten minutes"
+        ) from None
 
 
 def _identity(path):

@@ -106,6 +106,23 @@ def separated_voice(root, video) -> Path | None:
     return _find(Path(root) / FOLDER, video)
 
 
+def check_length(voice, sound):
+    """Refuse a voice that is not as long as the sound that it was separated from, both in seconds: it was cut, or is of another sound.
+
+    Raises
+    ------
+    MediaError
+        They differ by more than the padding of coders.
+    """
+    if not is_as_long(voice, sound):
+        raise MediaError(f"its voice must be as long as its sound, {sound:.2f} s; was it cut? Received: {voice:.2f} s")
+
+
+def is_as_long(voice, sound) -> bool:
+    """Whether two lengths, in seconds, are those of one sound."""
+    return abs(voice - sound) <= _SAME_LENGTH
+
+
 def separate_voices(videos, root, command="auto", progress=True) -> SeparationReport:
     """Separate the voices of videos that have none yet.
 
@@ -201,10 +218,7 @@ def _separate(video, target, line):
         if len(written) != 1:
             raise MediaError(f"{words[0]} must write one vocals.wav. Received: {len(written)} of them")
         voice, _ = load_audio(written[0], _RATE)
-        if abs(len(voice) / _RATE - seconds) > _SAME_LENGTH:
-            raise MediaError(
-                f"its voice must be as long as its sound, {seconds:.2f} s; was it cut? Received: {len(voice) / _RATE:.2f} s"
-            )
+        check_length(len(voice) / _RATE, seconds)
         write_wav(target, voice[: len(samples)].clip(-1, 1), _RATE)
 
 

@@ -133,6 +133,26 @@ def test_separated_voices_are_heard_instead(tmp_path):
         np.testing.assert_allclose(heard, read_sound(path, RATE).samples, atol=0.3 / 2048)
 
 
+@pytest.mark.parametrize("seconds", [1.0, 4.0])
+def test_a_voice_of_another_length_fails_and_the_others_are_kept(tmp_path, seconds):
+    """Spleeter cuts after ten minutes; behind the end of such a voice everything would be silence."""
+    dataset = Clips(tmp_path, {name: tone(tmp_path / f"{name}.wav", seconds=2.0) for name in "vw"}, n_frames=50)
+    for name, length in (("v", seconds), ("w", 2.1)):  # coders pad a little
+        tone(tmp_path / "vocals" / f"{name}.wav", seconds=length)
+    with pytest.raises(
+        ExtractionError, match=rf"v: .*as long as its sound, 2\.00 s.*{seconds:.2f} s.*separate.*again"
+    ) as caught:
+        extract_waveforms(dataset, tmp_path / "stores", RATE, "vocals", progress=False)
+    assert caught.value.report.written == ["w"]
+
+
+@pytest.mark.parametrize("seconds", [1.0, 2.0])
+def test_a_voice_ends_with_the_sound_or_with_the_picture(tmp_path, seconds):
+    dataset = Clips(tmp_path, {"v": tone(tmp_path / "v.wav", seconds=1.0)}, n_frames=50)  # a picture of 2 s
+    tone(tmp_path / "vocals" / "v.wav", seconds=seconds)
+    assert extract_waveforms(dataset, tmp_path / "stores", RATE, "vocals", progress=False).written == ["v"]
+
+
 def test_wrong_arguments_are_refused(tmp_path):
     dataset = Clips(tmp_path, {})
     with pytest.raises(ValueError, match=r"voice.*'song'"):
