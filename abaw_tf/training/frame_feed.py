@@ -162,7 +162,14 @@ def _open_stores(run, dataset, tables, stores, progress):
         if need.run and need.store not in (stores or {}):
             _check_run(need)
     folder = run.folder / "features"
-    opened = {name: open_store(need, dataset, trials, stores, progress, folder) for name, need in needs.items()}
+
+    def effort(name):  # what can be refused at once comes before what is computed for hours
+        need = needs[name]
+        return 0 if need.store in (stores or {}) or not (need.extractor or need.run) else 1 + bool(need.extractor)
+
+    opened = {
+        name: open_store(needs[name], dataset, trials, stores, progress, folder) for name in sorted(needs, key=effort)
+    }
     for name, store in opened.items():
         for trial in trials:
             found, wanted = len(store.read(trial)), int(dataset.n_frames(trial))

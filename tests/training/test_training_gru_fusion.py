@@ -223,9 +223,14 @@ def test_one_modality_needs_no_other_track(dataset, tmp_path):
 
 
 def test_without_expnet_the_error_says_what_to_give(dataset, tmp_path):
-    recipe = Recipe.from_preset("gru_fusion", "small", **{**TINY, "modalities": ("expnet",)})
+    recipe = Recipe.from_preset("gru_fusion", "small", **TINY)
     with pytest.raises(RunError, match=r"feature track `expnet`.*--store.*run of a trained model"):
         train(recipe, dataset, tmp_path / "run", progress=False)
+    # Told before sound and OpenFace are extracted, which takes hours of a whole dataset.
+    assert not (tmp_path / "run" / "features").exists()
+    with pytest.raises(FileNotFoundError, match="not a feature store"):
+        train(recipe, dataset, tmp_path / "run", stores={"expnet": tmp_path / "mistyped"}, progress=False)
+    assert not (tmp_path / "run" / "features").exists()
 
 
 def test_a_resumed_run_keeps_its_standardisation(run, dataset, stores, tmp_path):
