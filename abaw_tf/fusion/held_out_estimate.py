@@ -106,18 +106,8 @@ def held_out(
         fold_weights[label] = tuple(each.weights_ for each in fitted)
     best = names[int(np.argmax([np.nan_to_num(search[name], nan=-np.inf) for name in names]))]
     table, gains = _scores(base, sums, search, tuple(fusions), bootstrap, seed)
-    rows = {(row.fusion, row.over): (row.gain, row.low, row.high) for row in gains.itertuples()}
-    verdicts = {
-        label: result.verdict(label, rows, best, search[label] - search[best], len(group_names), unit)
-        for label in fusions
-    }
-    useful = {result.advice(label, rows, best) for label in fusions}
-    searched = [label for label in fusions if label in useful]
-    recommended = max(searched, key=lambda label: table.loc[label, "held_out_score"]) if searched else useful.pop()
-    verdict = next(iter(verdicts.values()))
-    if len(fusions) > 1:
-        lines = [f"{label}: {sentence}" for label, sentence in verdicts.items()]
-        verdict = "\n".join([*lines, result.conclusion(tuple(fusions), table, rows, recommended)])
+    surplus = {label: search[label] - search[best] for label in fusions}
+    verdicts, recommended, verdict = _judged(table, gains, surplus, best, len(group_names), unit)
     return HeldOut(
         names=names,
         fusions=tuple(fusions),
@@ -137,6 +127,19 @@ def held_out(
         bootstrap=int(bootstrap),
         seed=seed,
     )
+
+
+def _judged(table, gains, surplus, best, n_groups, unit):
+    """Verdict on each fusion, by how much it was ahead of the best model where it was searched; the one that is advised; all in words."""
+    rows = {(row.fusion, row.over): (row.gain, row.low, row.high) for row in gains.itertuples()}
+    verdicts = {label: result.verdict(label, rows, best, ahead, n_groups, unit) for label, ahead in surplus.items()}
+    useful = {result.advice(label, rows, best) for label in surplus}
+    searched = [label for label in surplus if label in useful]
+    recommended = max(searched, key=lambda label: table.loc[label, "held_out_score"]) if searched else useful.pop()
+    if len(verdicts) == 1:
+        return verdicts, recommended, next(iter(verdicts.values()))
+    lines = [f"{label}: {sentence}" for label, sentence in verdicts.items()]
+    return verdicts, recommended, "\n".join([*lines, result.conclusion(tuple(verdicts), table, rows, recommended)])
 
 
 def _baselines(base, predictions, truth, codes, fold_of, names):
