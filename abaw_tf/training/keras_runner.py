@@ -28,26 +28,7 @@ def fit(run, dataset, train_table, validation_table, stores, strategy, progress)
     model = _compiled(recipe, strategy)
     data.open(stores, progress)
     recorder = Recorder(run, _fingerprint(data.tracks, *data.tables))
-    start_epoch = recorder.restore(model)
-    schedules = recipe.callbacks()
-    for schedule in schedules:
-        schedule.set_model(model)
-        if start_epoch and isinstance(schedule, Replayable):
-            schedule.replay(recorder.history)
-    data.training.check(model)
-    if not start_epoch:
-        recipe.adapt(model, data.training.inputs_in_order())
-    if not recorder.done:
-        model.fit(
-            data.training.dataset(start_epoch),
-            steps_per_epoch=n_batches(data.training.examples_per_epoch(), recipe.batch_size),
-            validation_data=data.validation.dataset(),
-            initial_epoch=start_epoch,
-            epochs=recipe.epochs,
-            shuffle=False,  # the pipeline has shuffled
-            callbacks=[Reseed(recipe.seed), *schedules, recorder],
-            verbose=(1 if sys.stdout.isatty() else 2) if progress else 0,
-        )
+    _train(model, recipe, data, recorder, progress)
     if recorder.best_epoch is None:
         raise RunError(f"{run.folder}: `{recipe.monitor}` was never a finite number; see {run.history_path.name}")
     best = run.load_model()
@@ -70,6 +51,31 @@ def fit(run, dataset, train_table, validation_table, stores, strategy, progress)
     }
 
 
+def _train(model, recipe, data, recorder, progress):
+    """Train a compiled model to its end, from the checkpoint of `recorder` if there is one."""
+    start_epoch = recorder.restore(model)
+    schedules = recipe.callbacks()
+    for schedule in schedules:
+        schedule.set_model(model)
+        if start_epoch and isinstance(schedule, Replayable):
+            schedule.replay(recorder.history)
+    data.training.check(model)
+    if not start_epoch:
+        recipe.adapt(model, data.training.inputs_in_order())
+    if recorder.done:
+        return
+    model.fit(
+        data.training.dataset(start_epoch),
+        steps_per_epoch=n_batches(data.training.examples_per_epoch(), recipe.batch_size),
+        validation_data=data.validation.dataset(),
+        initial_epoch=start_epoch,
+        epochs=recipe.epochs,
+        shuffle=False,  # the pipeline has shuffled
+        callbacks=[Reseed(recipe.seed), *schedules, recorder],
+        verbose=_verbosity(progress),
+    )
+
+
 def predict(run, dataset, table, stores, progress):
     """Outputs of the trained model for the frames that it can see or hear.
 
@@ -87,8 +93,12 @@ def predict(run, dataset, table, stores, progress):
     model = run.load_model()
     feed.check(model)
     _without_xla_on_cpu(model)
-    verbose = (1 if sys.stdout.isatty() else 2) if progress else 0
-    return feed.to_frames(model.predict(feed.inputs_in_order(), verbose=verbose))
+    return feed.to_frames(model.predict(feed.inputs_in_order(), verbose=_verbosity(progress)))
+
+
+def _verbosity(progress):
+    """Keras' number for a bar on a terminal, lines in a file, or nothing."""
+    return (1 if sys.stdout.isatty() else 2) if progress else 0
 
 
 def _fingerprint(tracks, *tables):
