@@ -35,7 +35,9 @@ def mean_and_std(track, windows, ddof=0):
     finite = np.isfinite(result).all(axis=1)
     if not finite.all():
         start, stop = windows[~finite][0]
-        raise ValueError(f"frames {start} to {stop - 1} of the track hold NaN or infinity; fill missing faces first")
+        raise ValueError(
+            f"frames {start} to {stop - 1} of the track hold NaN or infinity; fill missing faces, or extract again"
+        )
     return result
 
 

@@ -15,6 +15,7 @@ from scipy.linalg import blas, lapack
 
 _COLUMNS = 128  # of the kernel matrix that are worked on at a time
 _ROWS = 2048  # samples that are weighted at a time
+_FEATURES = 1024  # that are centred at a time
 
 
 class Equations(NamedTuple):
@@ -67,7 +68,15 @@ def kernel_matrix(X, kernel, gamma, degree, coef0):
     numpy.ndarray, shape (n, n), Fortran order
         In the precision of X. It is the only large array that is made.
     """
-    matrix = blas.get_blas_funcs("syrk", (X,))(1.0, X.T, trans=1, lower=1)
+    syrk = blas.get_blas_funcs("syrk", (X,))
+    if kernel == "rbf":
+        # Of centred features, which have the same distances: squares of large offsets would drown these.
+        matrix = np.zeros((len(X), len(X)), X.dtype, order="F")
+        for start in range(0, X.shape[1], _FEATURES):
+            part = X[:, start : start + _FEATURES]
+            matrix = syrk(1.0, (part - part.mean(axis=0)).T, beta=1.0, c=matrix, trans=1, lower=1, overwrite_c=1)
+    else:
+        matrix = syrk(1.0, X.T, trans=1, lower=1)
     if kernel == "linear":
         return matrix
     squares = matrix.diagonal().copy()

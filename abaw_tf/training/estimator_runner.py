@@ -108,7 +108,11 @@ def _functionals(recipe, dataset, table, store, progress):
                 f"trial {trial!r}: its track has {len(track)} frames, the dataset {n_frames}; extract its features again"
             )
         fps = float(information.loc[trial, "fps"])
-        size = seconds_to_frames(recipe.window_seconds, fps)
-        stride = max(1, round(size * (1 - recipe.overlap)))
-        windows = sliding_windows(n_frames, size, stride, tail="short")
-        yield trial, windows, recipe.functionals(track.filled(need.fill), windows)
+        try:
+            size = seconds_to_frames(recipe.window_seconds, fps)
+            stride = max(1, round(size * (1 - recipe.overlap)))
+            windows = sliding_windows(n_frames, size, stride, tail="short")
+            functionals = recipe.functionals(track.filled(need.fill), windows)
+        except ValueError as error:
+            raise RunError(f"trial {trial!r}: {error}") from error
+        yield trial, windows, functionals

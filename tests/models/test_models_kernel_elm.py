@@ -110,6 +110,18 @@ def test_single_precision_comes_close_to_double(kernel, n, dim):
     assert single.predict_proba(X).dtype == np.float64
 
 
+@pytest.mark.parametrize("dim", [30, 1500])  # more than one block of features
+def test_distances_are_exact_in_single_precision_whatever_the_offsets(dim):
+    """Pixels, millimetres, hertz: functionals may lie far from zero, and scikit-learn's distances do not mind."""
+    X, y, _ = blobs(3, n=150, dim=dim)
+    X = (X + 1e3 * np.arange(dim) / dim).astype(np.float32)
+    expected = KernelRidge(alpha=0.1, kernel="rbf").fit(
+        X.astype(np.float64), np.where(y[:, None] == np.arange(3), 1, -1)
+    )
+    found = KernelELM(10.0, "rbf").fit(X, y).scores(X)
+    np.testing.assert_allclose(found, expected.predict(X.astype(np.float64)), atol=2e-5)
+
+
 @pytest.mark.parametrize("kernel", ["linear", "rbf"])
 def test_normalisation_is_that_of_scikit_learn(kernel):
     X, y, _ = blobs(3, dim=5)

@@ -1,5 +1,7 @@
 """The recipe of the kernel ELM, trained and used through the runner on feature tracks that are given."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -112,6 +114,16 @@ def test_tracks_of_another_layer_are_refused(run, dataset, store, tmp_path):
         other.write(trial, np.maximum(store.read(trial).filled("previous"), 0))
     with pytest.raises(RunError, match=r"trained on tracks `vgg_fer` of vgg_fer-fc6-.*Received: vgg_fer-relu6-"):
         predict(run, dataset, "test", stores={"vgg_fer": other}, progress=False)
+
+
+def test_tracks_that_are_not_finite_are_refused_with_their_trial(recipe, dataset, store, tmp_path):
+    trial = dataset.trials("train", "expression")["trial"].iloc[-1]
+    folder = shutil.copytree(store.folder, tmp_path / store.folder.name)
+    values = np.load(folder / f"{trial}.npy")
+    values[np.flatnonzero(~store.read(trial).missing)[0], 0] = np.nan
+    np.save(folder / f"{trial}.npy", values)
+    with pytest.raises(RunError, match=f"trial '{trial}': frames .* hold NaN or infinity.*extract again"):
+        train(recipe, dataset, tmp_path / "run", stores={"vgg_fer": folder}, progress=False)
 
 
 def test_the_deviation_may_be_that_of_matlab(recipe, dataset, store):
