@@ -17,7 +17,7 @@ from sklearn.metrics import f1_score
 from sklearn.metrics.pairwise import pairwise_kernels
 from sklearn.preprocessing import StandardScaler, normalize
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
+from sklearn.utils.validation import check_X_y
 
 from abaw_tf.models.kernel_elm_solver import feature_equations, sample_equations, solutions
 from abaw_tf.training.calibration import best_temperature, held_out_scores
@@ -160,13 +160,7 @@ class KernelELM(SavedEstimator, ClassifierMixin, BaseEstimator):
 
     def scores(self, X):
         """Score of each class in `classes_`, near 1 for the window's own and near -1 for the others; (n_windows, n_classes)."""
-        check_is_fitted(self)
-        X = check_array(X, dtype=_FLOATS)
-        if X.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X has {X.shape[1]} features, but KernelELM is expecting {self.n_features_in_} features as input. "
-                f"Received: shape {X.shape}"
-            )
+        X = self.checked(X, _FLOATS)
         return self._scores(X, self.coef_.T if self.kernel == "linear" else self.dual_coef_)
 
     def decision_function(self, X):

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics.pairwise import pairwise_kernels
 from sklearn.svm import SVC
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
+from sklearn.utils.validation import check_X_y
 
 from abaw_tf.features.functionals import majority_label, mean_and_std
 from abaw_tf.training.calibration import class_pairs, couple, fit_temperature
@@ -154,13 +154,7 @@ class WindowedSVM(SavedEstimator, ClassifierMixin, BaseEstimator):
 
     def pairwise_margins(self, X):
         """Margin of each pair of classes i < j, positive for i; (n_windows, n_classes * (n_classes - 1) / 2) float64."""
-        check_is_fitted(self)
-        X = check_array(X, dtype=np.float64)
-        if X.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X has {X.shape[1]} features, but WindowedSVM is expecting {self.n_features_in_} features as input. "
-                f"Received: shape {X.shape}"
-            )
+        X = self.checked(X, np.float64)
         blocks = [self._margins(X[i : i + _ROWS]) for i in range(0, len(X), _ROWS)]
         return np.concatenate(blocks)
 

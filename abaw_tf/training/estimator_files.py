@@ -5,11 +5,11 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_array, check_is_fitted
 
 
 class SavedEstimator:
-    """Mixin of a scikit-learn estimator whose learned attributes are arrays and numbers: `save` and `load`.
+    """Mixin of a scikit-learn estimator whose learned attributes are arrays and numbers: `save`, `load` and `checked`.
 
     Attributes
     ----------
@@ -49,6 +49,17 @@ class SavedEstimator:
         except (AttributeError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path}: not a saved {cls.__name__}; train it again. Received: {error}") from error
         return estimator
+
+    def checked(self, X, dtype):
+        """The windows (n_windows, n_features) as an array; an error where they do not fit what the estimator has learned from."""
+        check_is_fitted(self)
+        X = check_array(X, dtype=dtype)
+        if X.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} features as input. "
+                f"Received: shape {X.shape}"
+            )
+        return X
 
 
 def _plain(value):
