@@ -106,33 +106,32 @@ def extract_faces(
         follower.resume(*last["seen"])
     done = 0 if last is None else last["frame"] + 1
     previous = None if last is None else last["face"]
-    pending = []
     with (
         open(files.journal, "a", encoding="utf-8") as journal,
         tqdm(desc=trial, unit="frame", total=info.n_frames_header, initial=done, disable=not progress) as bar,
     ):
-
-        def settle():
-            """Find the face of the newest frame, give those before it theirs, write all of them."""
-            nonlocal previous
-            _, time, image = pending[-1]
+        for *skipped, (number, time, image) in _up_to_detection(read_frames(video, start=done), stride):
             face = follower(detector(image), time, image.shape[1])
             current = None if face is None else _record(time, face, follower.track)
-            for frame, moment, picture in pending[:-1]:
+            for frame, moment, picture in skipped:
                 files.write(journal, frame, moment, picture, _between(previous, current, moment), False)
-            files.write(journal, pending[-1][0], time, image, current, True)
-            bar.update(len(pending))
+            files.write(journal, number, time, image, current, True)
+            bar.update(len(skipped) + 1)
             previous = current
-            pending.clear()
-
-        for item in read_frames(video, start=done):
-            pending.append(item)
-            if item[0] % stride == 0:
-                settle()
-        if pending:
-            settle()
     files.journal.replace(files.table)
     return read_face_table(out_root, trial)
+
+
+def _up_to_detection(frames, stride):
+    """Yield lists of (frame, time, image), each of which ends with a frame to detect on; the last list with the last frame."""
+    pending = []
+    for item in frames:
+        pending.append(item)
+        if item[0] % stride == 0:
+            yield pending
+            pending = []
+    if pending:
+        yield pending
 
 
 def read_face_table(out_root, trial: str) -> pd.DataFrame:
