@@ -37,9 +37,40 @@ def parse(argv=None):
     return parser.parse_args(argv)
 
 
-def step(text, started):
-    """Say what comes next, and how long it took to get here."""
-    print(f"\n[{time.perf_counter() - started:5.0f} s] {text}", flush=True)
+def clock():
+    """A function that says what comes next, and how long it took to get here."""
+    started = time.perf_counter()
+    return lambda text: print(f"\n[{time.perf_counter() - started:5.0f} s] {text}", flush=True)
+
+
+def train_all(arguments, dataset, step):
+    """Runs and prediction tables of the validation split by recipe."""
+    from abaw_tf import training
+    from abaw_tf.data import FaceImages, make_synthetic_faces
+
+    recipes = training.ordered_recipes(arguments.recipes, arguments.preset, arguments.out, seed=arguments.seed)
+    sources = {"affwild2": dataset}
+    if any(recipe.dataset == "faces" for recipe in recipes):
+        step(f"face images: {arguments.faces}")
+        # More of them than the dataset's default: a face model that has seen few people is of little use on others.
+        sources["faces"] = FaceImages(make_synthetic_faces(arguments.faces, n_train=1400, seed=arguments.seed))
+    runs, tables = {}, {}
+    for recipe in recipes:
+        step(f"train {recipe.name} ({recipe.preset})")
+        runs[recipe.name] = training.train(recipe, sources[recipe.dataset], arguments.out / recipe.name)
+        step(f"predict with {recipe.name}")
+        tables[recipe.name] = training.predict(runs[recipe.name], dataset, "validation")
+    return runs, tables
+
+
+def fuse(tables, labels, folder):
+    """The fusion with equal weights; report and print what searched weights gain on held-out videos."""
+    from abaw_tf import fusion, report
+
+    found = fusion.search_tables(tables, labels).estimate()
+    print(found.format())
+    report.write_fusion_report(folder / "fusion.html", found, "Fusion of the demonstration's models", NOTE)
+    return fusion.fuse_tables(tables)
 
 
 def overview(dataset, table, labels):
@@ -54,70 +85,8 @@ def overview(dataset, table, labels):
     return plots.plot_overview(table, labels, trial, images)
 
 
-def print_traces(evaluations):
-    """One line per model of valence and arousal."""
-    for name, result in evaluations.items():
-        valence, arousal = (result.scores[f"ccc_{which}"] for which in ("valence", "arousal"))
-        print(f"{name}: CCC of valence {valence:.3f}, of arousal {arousal:.3f}")
-
-
-def main(argv=None) -> int:
-    """Make, train, predict, score, report."""
-    arguments = parse(argv)
-    started = time.perf_counter()
-    print(NOTE)
-    step(f"dataset: {arguments.data}", started)
-    from abaw_tf.data import AffWild2, FaceImages, make_synthetic, make_synthetic_faces
-
-    dataset = AffWild2(make_synthetic(arguments.data, seed=arguments.seed), "abaw2")
-    from abaw_tf import evaluation, fusion, predictions, report, training
-
-    labels = evaluation.label_table(dataset, "validation", task="expression")
-    affect = evaluation.label_table(dataset, "validation", task="valence_arousal")
-    recipes = training.ordered_recipes(arguments.recipes, arguments.preset, arguments.out, seed=arguments.seed)
-    sources = {"affwild2": dataset}
-    if any(recipe.dataset == "faces" for recipe in recipes):
-        step(f"face images: {arguments.faces}", started)
-        # More of them than the dataset's default: a face model that has seen few people is of little use on others.
-        sources["faces"] = FaceImages(make_synthetic_faces(arguments.faces, n_train=1400, seed=arguments.seed))
-    tables, traces, histories, runs = {}, {}, {}, {}
-    for recipe in recipes:
-        step(f"train {recipe.name} ({recipe.preset})", started)
-        runs[recipe.name] = training.train(recipe, sources[recipe.dataset], arguments.out / recipe.name)
-        step(f"predict with {recipe.name}", started)
-        table = training.predict(runs[recipe.name], dataset, "validation")
-        if "expression" in table:
-            tables[recipe.name] = table[table["trial"].isin(labels["trial"])]  # the same frames of every model
-        if "valence" in table:
-            traces[recipe.name] = evaluation.evaluate(table, affect, edition="abaw2")
-        if (arguments.out / recipe.name / "history.csv").is_file():
-            histories[recipe.name] = arguments.out / recipe.name / "history.csv"
-    if not tables:  # models of valence and arousal alone: neither faces with expressions nor a fusion to show
-        print_traces(traces)
-        return 0
-    if len(tables) > 1:
-        step("fuse: with equal weights, and with searched ones judged on held-out videos", started)
-        found = fusion.search_tables(tables, labels).estimate()
-        print(found.format())
-        report.write_fusion_report(arguments.out / "fusion.html", found, "Fusion of the demonstration's models", NOTE)
-        tables["average fusion"] = fusion.fuse_tables(tables)
-
-    step("score and report", started)
-    evaluations, last = {}, list(tables)[-1]
-    overview(dataset, tables[last], labels).savefig(arguments.out / "overview.png", dpi=110)
-    for name, table in tables.items():
-        predictions.write(table, arguments.out / f"{name.replace(' ', '_')}_validation.parquet")
-        evaluations[name] = evaluation.evaluate(table, labels, edition="abaw2")
-    page = report.write_report(
-        arguments.out / "report.html",
-        "abaw_tf demonstration",
-        evaluations,
-        tables,
-        labels,
-        history={name: histories[name] for name in histories if name in tables},
-        run_card={name: run.card for name, run in runs.items() if name in tables},
-        notes=NOTE,
-    )
+def print_scores(evaluations):
+    """One line per model of expressions."""
     print(f"\n{'model':<16}{'expression score':>18}{'95 % interval':>20}{'macro F1':>10}{'accuracy':>10}")
     for name, result in evaluations.items():
         low, high = result.intervals["expression_score"]
@@ -127,8 +96,62 @@ def main(argv=None) -> int:
             f"{scores['macro_f1']:>10.3f}{scores['accuracy']:>10.3f}"
         )
     print("(0.67·macro F1 + 0.33·accuracy, on synthetic validation videos)")
+
+
+def print_traces(evaluations):
+    """One line per model of valence and arousal."""
+    for name, result in evaluations.items():
+        valence, arousal = (result.scores[f"ccc_{which}"] for which in ("valence", "arousal"))
+        print(f"{name}: CCC of valence {valence:.3f}, of arousal {arousal:.3f}")
+
+
+def main(argv=None) -> int:
+    """Make, train, predict, score, report."""
+    arguments, step = parse(argv), clock()
+    print(NOTE)
+    step(f"dataset: {arguments.data}")
+    from abaw_tf import evaluation, predictions, report
+    from abaw_tf.data import AffWild2, make_synthetic
+
+    dataset = AffWild2(make_synthetic(arguments.data, seed=arguments.seed), "abaw2")
+    labels = evaluation.label_table(dataset, "validation", task="expression")
+    affect = evaluation.label_table(dataset, "validation", task="valence_arousal")
+    runs, tables = train_all(arguments, dataset, step)
+    traces = {
+        name: evaluation.evaluate(table, affect, edition="abaw2")
+        for name, table in tables.items()
+        if "valence" in table
+    }
+    tables = {  # the same frames of every model
+        name: table[table["trial"].isin(labels["trial"])] for name, table in tables.items() if "expression" in table
+    }
+    if not tables:  # models of valence and arousal alone: neither faces with expressions nor a fusion to show
+        print_traces(traces)
+        return 0
+    runs, last = {name: runs[name] for name in tables}, list(tables)[-1]
+    if len(tables) > 1:
+        step("fuse: with equal weights, and with searched ones judged on held-out videos")
+        last = "average fusion"
+        tables[last] = fuse(tables, labels, arguments.out)
+
+    step("score and report")
+    overview(dataset, tables[last], labels).savefig(arguments.out / "overview.png", dpi=110)
+    for name, table in tables.items():
+        predictions.write(table, arguments.out / f"{name.replace(' ', '_')}_validation.parquet")
+    evaluations = {name: evaluation.evaluate(table, labels, edition="abaw2") for name, table in tables.items()}
+    page = report.write_report(
+        arguments.out / "report.html",
+        "abaw_tf demonstration",
+        evaluations,
+        tables,
+        labels,
+        history={name: run.history_path for name, run in runs.items() if run.history_path.is_file()},
+        run_card={name: run.card for name, run in runs.items()},
+        notes=NOTE,
+    )
+    print_scores(evaluations)
     print_traces(traces)
-    step(f"picture: {arguments.out / 'overview.png'}   report: {page}", started)
+    step(f"picture: {arguments.out / 'overview.png'}   report: {page}")
     return 0
 
 
