@@ -7,6 +7,7 @@
   python tools/train.py face_model /data/AffectNet --run-dir runs/affectnet                     # faces, not videos
   python tools/train.py face_model /data/RAF-DB --run-dir runs/rafdb --initial-run runs/affectnet
   python tools/train.py stat_lstm /data/affwild2 --run-dir runs/lstm_va --preset lstm_va --face-run runs/rafdb
+  python tools/train.py gru_fusion /data/affwild2 --run-dir runs/gru --store expnet=features/expnet-KEY
   python tools/train.py my_recipe.yaml /data/affwild2 --run-dir runs/mine                       # a recipe file
 
 Any field of the recipe is a flag: `python tools/train.py RECIPE --fields` lists them, with their values in the preset.
