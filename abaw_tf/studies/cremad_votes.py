@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from abaw_tf import labels, predictions
+from abaw_tf.studies.material import read_csv
 
 CLASSES = tuple(name for name in labels.EXPRESSIONS_7 if name != "Surprise")
 """The six expressions that the raters could choose, in the official order."""
@@ -134,12 +135,7 @@ def _keys(counts):
 
 
 def _read(path, columns) -> pd.DataFrame:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; put the CREMA-D repository's {path.name} there")
-    try:
-        table = pd.read_csv(path)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a readable CSV ({error})") from error
+    table = read_csv(path, f"put the CREMA-D repository's {path.name} there")
     absent = [name for name in columns if name not in table]
     if absent:
         raise ValueError(f"{path}: has no column {absent[0]!r}. Received: columns {', '.join(map(str, table.columns))}")

@@ -20,6 +20,7 @@ from abaw_tf.features.store import FeatureStore
 from abaw_tf.labels import EXPRESSIONS_7
 from abaw_tf.media.audio import read_sound
 from abaw_tf.media.video_writer import write_video
+from abaw_tf.studies.material import read_csv
 
 FPS = 25
 """Frames per second of the picture that is not there."""
@@ -78,11 +79,7 @@ def read_files(realdata, emotions=tuple(AROUSED)) -> pd.DataFrame:
     parts = []
     for folder in (TWO_SECONDS, ORIGINAL):
         where = Path(realdata) / folder
-        if not (where / "labels.csv").is_file():
-            raise FileNotFoundError(
-                f"{where / 'labels.csv'}: no such file; the folder must hold the speech of MANIFEST.md"
-            )
-        part = pd.read_csv(where / "labels.csv", dtype=str)
+        part = read_csv(where / "labels.csv", "the folder must hold the speech of MANIFEST.md", dtype=str)
         parts.append(part.assign(original=folder == ORIGINAL, path=[where / name for name in part["file"]]))
     table = pd.concat(parts, ignore_index=True)
     table["trial"] = table["file"].str.removesuffix(".wav")

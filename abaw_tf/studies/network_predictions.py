@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from abaw_tf import predictions
+from abaw_tf.studies.material import check_clips
 
 CLIPS = (
     *(f"video_grid/{name}.mpg" for name in ("bbaf2n", "id2_vcd_swwp2s", "lbax4n", "lbbc2a", "lrwp9a", "pwij3p", "sbia1a", "sbwe5n")),
@@ -46,11 +47,7 @@ def predict_networks(realdata, clips=CLIPS, stride=1, progress=False) -> dict:
         A clip or a network is missing.
     """
     realdata = Path(realdata)
-    missing = [clip for clip in clips if not (realdata / clip).is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"{realdata / missing[0]}: no such video; the folder must hold the clips of MANIFEST.md"
-        )
+    check_clips(realdata, clips)
     from abaw_tf.data import AffWild2
     from abaw_tf.media.faces import YuNetDetector, extract_faces
 

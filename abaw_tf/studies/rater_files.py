@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from abaw_tf.studies.material import read_csv
+
 N_RATERS = 10
 RATE = 10
 """Values per second."""
@@ -66,12 +68,7 @@ def _read(path) -> np.ndarray:
     remedy = (
         "take it from github.com/brandon-m-booth/2016_continuous_annotations, annotation_tasks/TaskA/AnnotationData"
     )
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; {remedy}")
-    try:
-        table = pd.read_csv(path)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a readable CSV ({error}); {remedy}") from error
+    table = read_csv(path, remedy)
     if table.shape[1] != 2 or not len(table):
         raise ValueError(
             f"{path}: must have two columns, time and value; {remedy}. "

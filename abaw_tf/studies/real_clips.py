@@ -17,6 +17,7 @@ from abaw_tf.features.extract import extract
 from abaw_tf.features.extractors import KerasExtractor
 from abaw_tf.features.images import read_image
 from abaw_tf.features.store import FeatureStore
+from abaw_tf.studies.material import check_clips
 from abaw_tf.studies.network_predictions import CLIPS
 
 UNLABELLED = (
@@ -108,11 +109,7 @@ def write_clips(realdata, root, to_va, labelled=CLIPS, unlabelled=UNLABELLED, va
 
     realdata, root, lengths = Path(realdata), Path(root), {}
     clips = (*labelled, *unlabelled)
-    missing = [clip for clip in clips if not (realdata / clip).is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"{realdata / missing[0]}: no such video; the folder must hold the clips of MANIFEST.md"
-        )
+    check_clips(realdata, clips)
     detector = YuNetDetector(realdata / "models/yunet/yunet_n_640_640.onnx")
     (root / "videos").mkdir(parents=True, exist_ok=True)
     for clip in clips:
