@@ -133,46 +133,49 @@ def examine(dataset, images="sample", decode=True, progress=False):
 
         trials = tqdm(trials, total=len(dataset.index), unit="trial", desc="examining")
     for row in trials:
-        counts, labelled = {}, {}
-        for task in labels.TASKS:
-            path = getattr(row, f"{task}_path")
-            if not path:
-                continue
-            values, new = check_label_file(row.trial, path, task, dataset.edition)
-            findings += new
-            if values is not None:
-                known = np.flatnonzero(values >= 0 if task == "expression" else ~np.isnan(values).any(axis=1))
-                counts[task], labelled[task] = len(values), int(known[-1]) + 1 if len(known) else 0
-                found[task, getattr(row, f"split_{task}")].append(values)
-        if row.video_path and row.video_path not in videos:  # two people of one video share its findings
-            videos[row.video_path], new = check_video(row.trial, row.video_path, decode)
-            findings += new
-        video_frames = videos.get(row.video_path)
-        crops = {}
-        for kind, path in zip(KINDS, (row.cropped_dir, row.aligned_dir)):
-            crops[kind] = CropFolder(path)
-            if path:
-                findings += check_crops(row.trial, crops[kind], kind, images)
-        last = {kind: folder.last + 1 for kind, folder in crops.items()}
-        findings += check_lengths(row.trial, counts, video_frames, last, labelled)
-        rows.append(
-            {
-                "trial": row.trial,
-                "split": row.split,
-                "expression_rows": counts.get("expression"),
-                "valence_arousal_rows": counts.get("valence_arousal"),
-                "video_frames": video_frames,
-                **{kind: len(folder.frames) if folder.folder else None for kind, folder in crops.items()},
-                **{f"{kind}_last": folder.last + 1 if folder.folder else None for kind, folder in crops.items()},
-                "difference": max(counts.values()) - video_frames if counts and video_frames is not None else None,
-            }
-        )
+        rows.append(_examine_trial(row, dataset.edition, images, decode, found, videos, findings))
     table = pd.DataFrame(rows)
     table = table.astype({column: "Int64" for column in table.columns if column not in ("trial", "split")})
     expression, valence_arousal = _expression_counts(found, dataset.edition), _valence_arousal_histogram(found)
     findings += _check_classes(expression)
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))  # stable: trials stay in order
     return Diagnosis(dataset.root, dataset.edition, table, findings, expression, valence_arousal)
+
+
+def _examine_trial(row, edition, images, decode, found, videos, findings):
+    """Row of the table for one trial; its labels, the length of its video and its findings are added to `found`, `videos`, `findings`."""
+    counts, labelled = {}, {}
+    for task in labels.TASKS:
+        path = getattr(row, f"{task}_path")
+        if not path:
+            continue
+        values, new = check_label_file(row.trial, path, task, edition)
+        findings += new
+        if values is not None:
+            known = np.flatnonzero(values >= 0 if task == "expression" else ~np.isnan(values).any(axis=1))
+            counts[task], labelled[task] = len(values), int(known[-1]) + 1 if len(known) else 0
+            found[task, getattr(row, f"split_{task}")].append(values)
+    if row.video_path and row.video_path not in videos:  # two people of one video share its findings
+        videos[row.video_path], new = check_video(row.trial, row.video_path, decode)
+        findings += new
+    video_frames = videos.get(row.video_path)
+    crops = {}
+    for kind, path in zip(KINDS, (row.cropped_dir, row.aligned_dir)):
+        crops[kind] = CropFolder(path)
+        if path:
+            findings += check_crops(row.trial, crops[kind], kind, images)
+    last = {kind: folder.last + 1 for kind, folder in crops.items()}
+    findings += check_lengths(row.trial, counts, video_frames, last, labelled)
+    return {
+        "trial": row.trial,
+        "split": row.split,
+        "expression_rows": counts.get("expression"),
+        "valence_arousal_rows": counts.get("valence_arousal"),
+        "video_frames": video_frames,
+        **{kind: len(folder.frames) if folder.folder else None for kind, folder in crops.items()},
+        **{f"{kind}_last": folder.last + 1 if folder.folder else None for kind, folder in crops.items()},
+        "difference": max(counts.values()) - video_frames if counts and video_frames is not None else None,
+    }
 
 
 def _check_layout(dataset):

@@ -70,31 +70,7 @@ def make_subject(rng: np.random.Generator) -> Subject:
     lips = 0.62 * skin + 0.38 * np.array(
         (190, 70, 80) if not female else rng.choice([(200, 60, 80), (170, 50, 70), (214, 96, 100)])
     )
-
-    shape = neutral_landmarks().copy()
-    width, height, jaw = rng.normal(1, 0.03), rng.normal(1, 0.04), rng.normal(0, 0.05)
-    low = np.clip(shape[:17, 1] / 1.2, 0, 1)
-    shape[:17, 0] *= 1 + jaw * low * (1 - low) * 4 - (0.04 if female else 0)
-    shape[17:27, 1] += rng.normal(0, 0.025)
-    shape[27:36, 1] = shape[27, 1] + (shape[27:36, 1] - shape[27, 1]) * rng.normal(1, 0.06)
-    shape[31:36, 0] *= rng.normal(1, 0.12)
-    centre = shape[48:68].mean(0)
-    shape[48:68] = centre + (shape[48:68] - centre) * np.array([rng.normal(1, 0.07), rng.normal(1.05, 0.15), 1])
-    shape[36:48, 1] = -0.145 + (shape[36:48, 1] + 0.145) * rng.normal(1, 0.08)
-    shape[:, 0] *= width
-    shape[:, 1] *= height
-
-    resting = np.zeros(len(ACTION_UNITS))
-    for unit, spread in (
-        ("AU04", 0.15),
-        ("AU15", 0.18),
-        ("AU12", 0.12),
-        ("AU01", 0.14),
-        ("AU07", 0.2),
-        ("AU25", 0.06),
-        ("AU02", 0.1),
-    ):
-        resting[ACTION_UNITS.index(unit)] = max(0.0, rng.normal(0, spread))
+    shape, resting = _draw_shape(rng, female), _draw_resting(rng)
     angle = rng.uniform(-1.1, 1.1)
     return Subject(
         skin=tuple(np.clip(skin, 0, 255)),
@@ -122,3 +98,36 @@ def make_subject(rng: np.random.Generator) -> Subject:
         pitch=rng.uniform(170, 230) if female else rng.uniform(95, 145),
         tract=rng.uniform(1.08, 1.2) if female else rng.uniform(0.94, 1.04),
     )
+
+
+def _draw_shape(rng, female):
+    """Expressionless landmarks, (68, 3): those of everybody with this person's proportions."""
+    shape = neutral_landmarks().copy()
+    width, height, jaw = rng.normal(1, 0.03), rng.normal(1, 0.04), rng.normal(0, 0.05)
+    low = np.clip(shape[:17, 1] / 1.2, 0, 1)
+    shape[:17, 0] *= 1 + jaw * low * (1 - low) * 4 - (0.04 if female else 0)
+    shape[17:27, 1] += rng.normal(0, 0.025)
+    shape[27:36, 1] = shape[27, 1] + (shape[27:36, 1] - shape[27, 1]) * rng.normal(1, 0.06)
+    shape[31:36, 0] *= rng.normal(1, 0.12)
+    centre = shape[48:68].mean(0)
+    shape[48:68] = centre + (shape[48:68] - centre) * np.array([rng.normal(1, 0.07), rng.normal(1.05, 0.15), 1])
+    shape[36:48, 1] = -0.145 + (shape[36:48, 1] + 0.145) * rng.normal(1, 0.08)
+    shape[:, 0] *= width
+    shape[:, 1] *= height
+    return shape
+
+
+def _draw_resting(rng):
+    """Action units at rest, (17,)."""
+    resting = np.zeros(len(ACTION_UNITS))
+    for unit, spread in (
+        ("AU04", 0.15),
+        ("AU15", 0.18),
+        ("AU12", 0.12),
+        ("AU01", 0.14),
+        ("AU07", 0.2),
+        ("AU25", 0.06),
+        ("AU02", 0.1),
+    ):
+        resting[ACTION_UNITS.index(unit)] = max(0.0, rng.normal(0, spread))
+    return resting
