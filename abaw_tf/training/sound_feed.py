@@ -138,7 +138,14 @@ class SoundFeed:
             for name, values in outputs.items():
                 parts[name].append(sound_windows.to_frames(values[instants[trial]], self.need.label_rate, times))
         outputs = {name: np.concatenate(values) for name, values in parts.items()}
-        return self.table, outputs, without_prediction("sound", self.soundless)
+        return self.table, outputs, [*without_prediction("sound", self.soundless), *self._predicted_from_silence()]
+
+    def _predicted_from_silence(self):
+        """Note that names the trials with windows behind the end of their sound."""
+        begins = self.spans[:, 0]
+        trials = self.instants["trial"].iloc[begins[~self.source.is_heard(begins)]].unique()
+        told = "the sound ends before the picture, and what follows is predicted from silence"
+        return [f"{told}: {', '.join(trials)}"] if len(trials) else []
 
 
 def hears(recipe):

@@ -10,9 +10,10 @@ from interruption import train_whole_and_resumed
 from abaw_tf import predictions
 from abaw_tf.data import AffWild2, sound_windows
 from abaw_tf.data.windows import sliding_windows
+from abaw_tf.features import waveforms
 from abaw_tf.features.extract import ExtractionError
 from abaw_tf.features.waveforms import Waveforms
-from abaw_tf.media.audio import write_wav
+from abaw_tf.media.audio import Sound, write_wav
 from abaw_tf.training import Recipe, RunError, predict, train
 
 TINY = {
@@ -121,9 +122,6 @@ def muted(dataset, monkeypatch, tmp_path):
     """The dataset as if some of its videos had no sound."""
 
     def mute(trials):
-        from abaw_tf.features import waveforms
-        from abaw_tf.media.audio import Sound
-
         silent, read = {dataset.video_path(trial) for trial in trials}, waveforms.read_sound
         nothing = Sound(np.zeros(0, np.float32), 16000, 0, None, 0.0, ())
         monkeypatch.setattr(waveforms, "read_sound", lambda path, rate: nothing if path in silent else read(path, rate))
@@ -164,20 +162,22 @@ def test_separated_voices_are_asked_for_and_found(synthetic_root, tmp_path):
     assert np.std(heard) == pytest.approx(0.5 / np.sqrt(3), rel=0.02)
 
 
-def test_windows_behind_the_end_of_a_voice_are_left_out_and_it_is_told(synthetic_root, tmp_path):
-    """Spleeter ends after ten minutes unless it is told otherwise; here a voice ends after a second."""
-    root = tmp_path / "copy"
-    shutil.copytree(synthetic_root, root)
-    dataset = AffWild2(root)
-    for video in {dataset.video_path(trial) for trial in dataset.trials()["trial"]}:
-        write_wav(root / "vocals" / f"{video.stem}.wav", np.full(16000, 0.1, np.float32), 16000)
-    recipe = tiny(voice="vocals", epochs=1, step_seconds=1.0)
-    run = train(recipe, dataset, tmp_path / "run", progress=False)
+def test_windows_behind_the_end_of_the_sound_are_left_out_and_it_is_told(run, dataset, stores, tmp_path, monkeypatch):
+    """Here that of some videos ends after a second."""
+    read, trials = waveforms.read_sound, dataset.trials("train", "expression")["trial"].tolist()
+    validation = dataset.trials("validation", "expression")["trial"].tolist()
+    cut = {dataset.video_path(trial) for trial in trials + validation[:1]}
+    second = Sound(np.full(16000, 0.1, np.float32), 16000, 1, 16000, 0.1, ((0.0, 1.0),))
+    monkeypatch.setattr(waveforms, "read_sound", lambda path, rate: second if path in cut else read(path, rate))
+    cut_run = train(tiny(epochs=1, step_seconds=1.0), dataset, tmp_path / "run", progress=False)
     labels = windows_of(dataset, None, "train", stride=5)
-    assert run.card["training_examples"] == sum(start < 5 and (at >= 0).any() for _, start, at in labels)
-    trials = pd.concat([dataset.trials(split, "expression") for split in ("train", "validation")])["trial"]
-    assert set(run.card["sound"]) == set(trials)
-    assert all("the sound ends at 1.00 s" in said[0] for said in run.card["sound"].values())
+    assert cut_run.card["training_examples"] == sum(start < 5 and (at >= 0).any() for _, start, at in labels)
+    assert set(cut_run.card["sound"]) == {*trials, validation[0]}
+    assert all("the sound ends at 1.00 s" in said[0] for said in cut_run.card["sound"].values())
+    (note,) = [note for note in predictions.read(cut_run.predictions_path).attrs["notes"] if "from silence" in note]
+    assert note.endswith(f": {validation[0]}")
+    whole = predict(run, dataset, "validation", stores=stores, progress=False)
+    assert not any("from silence" in note for note in whole.attrs["notes"])
 
 
 def sing_labels(dataset):
