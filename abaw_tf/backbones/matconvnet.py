@@ -25,8 +25,9 @@ from pathlib import Path
 
 import numpy as np
 
+from abaw_tf.backbones.hdf5 import REMEDY_BROKEN
+
 _MAGIC = b"MATLAB"
-_DAMAGED = "the file is damaged or was only partly downloaded: fetch it again"
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def read_matconvnet(path):
     if not is_mat_file(path):
         with open(path, "rb") as file:
             raise ValueError(
-                f"{path}: not a MATLAB file; {_DAMAGED}. Received: a file that begins with {file.read(16)!r}"
+                f"{path}: not a MATLAB file; {REMEDY_BROKEN}. Received: a file that begins with {file.read(16)!r}"
             )
     try:
         content = loadmat(path, variable_names=("net", "layers", "meta", "normalization", "classes"))
@@ -111,7 +112,7 @@ def read_matconvnet(path):
             f"Received: {error}"
         ) from error
     except (MatReadError, zlib.error, ValueError, TypeError, OSError, EOFError) as error:
-        raise ValueError(f"{path}: cannot be read; {_DAMAGED}. Received: {error}") from error
+        raise ValueError(f"{path}: cannot be read; {REMEDY_BROKEN}. Received: {error}") from error
     net = _fields(content["net"]) if "net" in content else content
     if "layers" not in net:
         known = list(net) if "net" in content else [name for name, _, _ in whosmat(path)]

@@ -9,6 +9,9 @@ import av
 
 from .errors import MediaError, MediaWarning
 
+# A timestamp this far (seconds) behind its predecessor is a new time line (joined files), neither jitter nor overlap.
+DISCONTINUITY = 0.5
+
 _NEEDS = {"video": "picture", "audio": "sound"}
 
 

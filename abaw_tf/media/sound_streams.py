@@ -6,7 +6,7 @@ import av
 import numpy as np
 import soundfile
 
-from .decoding import Findings, decoded, open_stream, seconds, warn
+from .decoding import DISCONTINUITY, Findings, decoded, open_stream, seconds, warn
 from .errors import MediaError
 
 # Read by libsndfile; everything else goes through FFmpeg.
@@ -15,8 +15,6 @@ SOUND_FILES = frozenset({".wav", ".flac", ".ogg", ".aif", ".aiff", ".au", ".caf"
 # with silence; an earlier one an overlap, of which the first part is kept. Otherwise joined files, whose sound is a little shorter or
 # longer than their picture, would get out of step more and more.
 TOLERANCE = 0.02
-# A time stamp this far (seconds) behind is no overlap but a new time line, which follows on (as in `abaw_tf.media.video`).
-DISCONTINUITY = 0.5
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .decoding import Findings, decoded, open_stream, seconds, warn
+from .decoding import DISCONTINUITY, Findings, decoded, open_stream, seconds, warn
 from .errors import MediaError, MediaWarning
 from .video_writer import write_video
 
@@ -25,8 +25,6 @@ __all__ = [
     "write_video",
 ]
 
-# A timestamp this far (seconds) behind its predecessor is a new time line (joined files), not jitter.
-DISCONTINUITY = 0.5
 # A picture that ends this much (seconds) before the announced duration is reported by `scan` where no frame count is announced.
 MISSING_END = 1.0
 

@@ -13,7 +13,7 @@ from abaw_tf.fusion import fuse_tables
 from abaw_tf.media.audio import read_sound
 from abaw_tf.studies.do2020_real import FOLDS, predict_held_out
 from abaw_tf.studies.emodb_expression import CNN_LSTM, PANN
-from abaw_tf.studies.real_clips import ProbabilitiesToVA, write_clips, write_tracks
+from abaw_tf.studies.real_clips import FACE_AND_SOUND, ProbabilitiesToVA, write_clips, write_tracks
 from abaw_tf.training.recipe import Recipe
 
 FACE_KELM, FACE_SVM, FUSED = "face + KELM", "face + SVM", "all four, fused"
@@ -22,14 +22,11 @@ FACES = {FACE_KELM: ("kernel_elm", "vgg_fer"), FACE_SVM: ("windowed_svm", "embed
 
 CLIP_MODELS = (*FACES, CNN_LSTM, PANN)
 
-UNLABELLED = ("video_pyfeat/face_noface.mov", "pose_tfjs/pose_squats.mp4")
-"""Clips for prediction alone: the man vanishes, and sound begins; no sound stream."""
-
 
 def write_clips_and_track(realdata, work):
     """The clips as a dataset, and the store of their faces' features."""
     to_va = ProbabilitiesToVA.fit(realdata)
-    dataset = write_clips(realdata, work / "clips", to_va, unlabelled=UNLABELLED, validation=FOLDS[0])
+    dataset = write_clips(realdata, work / "clips", to_va, unlabelled=FACE_AND_SOUND, validation=FOLDS[0])
     return dataset, write_tracks(realdata, dataset, work / "tracks")["features"]
 
 

@@ -16,16 +16,13 @@ from abaw_tf.studies.do2020_real import FOLDS, GROUPS, MAN, SHOWN
 from abaw_tf.studies.emodb import AROUSED, EQUAL, RECORDED, STEP, write_speech
 from abaw_tf.studies.emodb_arousal import LOGISTIC, NETWORK, FileScores, hold_out_baselines, hold_out_network
 from abaw_tf.studies.rasipuram2020 import SilencedRun
-from abaw_tf.studies.real_clips import ProbabilitiesToVA, write_clips, write_tracks
+from abaw_tf.studies.real_clips import FACE_AND_SOUND, ProbabilitiesToVA, write_clips, write_tracks
 from abaw_tf.studies.result import StudyResult
 from abaw_tf.training.recipe import Recipe
 
 SPEECH = {RECORDED: "Emo-DB", EQUAL: "Emo-DB, equal loudness"}
 CLIPS = "clips"
 """Groups of rows; of the speech by what was done to its loudness."""
-
-UNLABELLED = ("video_pyfeat/face_noface.mov", "pose_tfjs/pose_squats.mp4")
-"""Clips for prediction alone: the man vanishes, and sound begins; no sound stream. (The features of a face need at least one.)"""
 
 CONSTANT, SOUND, FACE, BOTH, DEAF = "constant", "sound", "face", "sound + face", "sound + face, sound silenced"
 NETWORKS = {SOUND: ("audio",), FACE: ("expnet",), BOTH: ("audio", "expnet")}
@@ -97,7 +94,7 @@ def hold_out_all(speech, version, folder, seed=0) -> dict:
 def write_clips_and_tracks(realdata, work):
     """The clips as a dataset, and the stores ``audio`` and ``expnet`` of their sound and faces."""
     dataset = write_clips(
-        realdata, work / "clips", ProbabilitiesToVA.fit(realdata), unlabelled=UNLABELLED, validation=FOLDS[0]
+        realdata, work / "clips", ProbabilitiesToVA.fit(realdata), unlabelled=FACE_AND_SOUND, validation=FOLDS[0]
     )
     faces = write_tracks(realdata, dataset, work / "tracks")["features"]
     return dataset, {

@@ -26,6 +26,9 @@ UNLABELLED = (
 )
 """Clips for prediction alone. In the first two the man of ``single_face.mp4`` vanishes and appears, in the third nobody is seen."""
 
+FACE_AND_SOUND = ("video_pyfeat/face_noface.mov", "pose_tfjs/pose_squats.mp4")
+"""Those of them that tell about sound, and show a face: in one the man vanishes, and sound begins; the other has no sound stream."""
+
 LEAVES, APPEARS, RETURNS = "face_noface", "noface_face", "face_leaves_and_returns"
 """Two trials, and the one made of both: the man, 193 frames without a face, the man again."""
 
