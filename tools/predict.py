@@ -3,6 +3,7 @@
 
   python tools/predict.py runs/frame_cnn /data/affwild2 --split validation --out validation.parquet
   python tools/predict.py runs/frame_cnn /data/affwild2 --split test --out test.parquet --submission submission/
+  python tools/predict.py runs/gru /data/affwild2 --out validation.parquet --silenced missing.csv
 
 The table holds a row per frame, frames without a face filled from the previous ones; tools/evaluate.py scores it.
 """
@@ -23,12 +24,20 @@ def parse(argv=None):
     parser.add_argument("--out", type=Path, required=True, help="prediction table to write, .parquet or .csv")
     parser.add_argument("--submission", type=Path, help="folder for the challenge's submission files")
     parser.add_argument(
+        "--silenced",
+        type=Path,
+        metavar="FILE",
+        help="CSV to write: scores of the split with each modality of gru_fusion silenced, and each few of them",
+    )
+    parser.add_argument(
         "--store", action="append", default=[], metavar="NAME=FOLDER", help="feature store of a track; may be repeated"
     )
     arguments = parser.parse_args(argv)
     stores = dict(item.partition("=")[::2] for item in arguments.store)
     if not all(stores.values()):
         parser.error(f"--store must be NAME=FOLDER. Received: {' '.join(arguments.store)}")
+    if arguments.silenced and arguments.split in ("test", "all"):
+        parser.error(f"--silenced needs labels: --split train or validation. Received: --split {arguments.split}")
     if arguments.out.suffix not in (".parquet", ".csv"):
         parser.error(f"--out must end in .parquet or .csv. Received: {arguments.out}")
     return arguments, stores
@@ -39,6 +48,7 @@ def main(argv=None) -> int:
     arguments, stores = parse(argv)
     from abaw_tf import predictions
     from abaw_tf.data import AffWild2
+    from abaw_tf.files import replacing
     from abaw_tf.training import Run, predict
     from abaw_tf.training.tracks import check_names
 
@@ -51,6 +61,15 @@ def main(argv=None) -> int:
     print(f"{arguments.out}: {len(table)} frames of {table['trial'].nunique()} trials")
     for note in table.attrs["notes"]:
         print(f"  {note}")
+    if arguments.silenced:
+        from abaw_tf.training.silencing import missing_modality_table
+
+        scores = missing_modality_table(run, dataset, split, stores, progress=False)
+        with replacing(arguments.silenced) as path:
+            scores.to_csv(path)
+        print(
+            f"{arguments.silenced}: scores with modalities silenced\n{scores.to_string(float_format='{:.4f}'.format)}"
+        )
     if arguments.submission:
         for task, column in (("expression", "expression"), ("valence_arousal", "valence")):
             if column not in table:

@@ -4,7 +4,6 @@ S. Rasipuram, J. H. Bhat, A. Maitra, "Multi-modal Sequence-to-sequence Model for
 Features", FG 2020 (arXiv 2002.12766).
 """
 
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +13,11 @@ from tqdm.auto import tqdm
 from abaw_tf.evaluation import compare, evaluate, label_table
 from abaw_tf.evaluation.label_tables import labelled
 from abaw_tf.features.measurements import extract_measurements
-from abaw_tf.models.gru_fusion import DIMENSIONS, silenced
+from abaw_tf.models.gru_fusion import DIMENSIONS
 from abaw_tf.studies.rendered import Size, render, render_unseen, train_face_model
 from abaw_tf.studies.result import StudyResult
-from abaw_tf.training import Recipe, Run, predict, train
+from abaw_tf.training import Recipe, predict, train
+from abaw_tf.training.silencing import SilencedRun, silent_subsets
 from abaw_tf.training.tracks import extract_with_run
 
 SIZE = Size(videos=(30, 10), unseen=20)
@@ -45,34 +45,13 @@ TRAINED, PLAIN, HARDENED = "trained on", "silenced", "silenced, modality dropout
 GROUPS = {PLAIN: FUSED, HARDENED: DROPPED}
 """Network whose branches are silenced, by group of the missing-modality table."""
 
-SILENT = tuple(some for n in range(len(DIMENSIONS)) for some in combinations(DIMENSIONS, n))
+SILENT = silent_subsets(DIMENSIONS)
 """Branches that are silenced together: none, each, each two."""
 
 COLORS = ("#0072b2", "#d55e00", "#009e73")
 """Of the paper, of our networks, and of our network with modality dropout."""
 
 SCORES = {"val": "ccc_valence", "aro": "ccc_arousal", "mean": "valence_arousal_score"}
-
-
-class SilencedRun(Run):
-    """A trained run that predicts with some of its branches silenced, see :func:`abaw_tf.models.gru_fusion.silenced`.
-
-    Parameters
-    ----------
-    folder : path-like
-        Run folder of the recipe ``gru_fusion``.
-    modalities : sequence of str
-        Branches to silence; may be empty.
-    """
-
-    def __init__(self, folder, modalities):
-        super().__init__(folder)
-        self.modalities = tuple(modalities)
-
-    def load_model(self):
-        """The model without these branches."""
-        model = super().load_model()
-        return silenced(model, self.modalities) if self.modalities else model
 
 
 def run(work, bootstrap=1000, seed=0, size=None, progress=True) -> StudyResult:

@@ -2,6 +2,7 @@
 
 import runpy
 
+import pandas as pd
 import pytest
 
 from abaw_tf import predictions
@@ -89,6 +90,44 @@ def test_a_store_that_nothing_asks_for_is_refused(tool, tools, run_dir, syntheti
     assert asked in error
     assert "--store sound=features/x" in error
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_scores_with_modalities_silenced(tools, synthetic_root, tmp_path, capsys, run_dir):
+    small = [
+        "--preset",
+        "small",
+        "--epochs",
+        "1",
+        "--modalities",
+        "audio",
+        "openface",
+        "--units.audio",
+        "4",
+        "--units.openface",
+        "4",
+    ]
+    assert tools["train"](["gru_fusion", str(synthetic_root), "--run-dir", str(tmp_path / "run"), *small]) == 0
+    flags = [str(tmp_path / "run"), str(synthetic_root), "--out", str(tmp_path / "out.csv")]
+    assert tools["predict"]([*flags, "--silenced", str(tmp_path / "missing.csv")]) == 0
+    table = pd.read_csv(tmp_path / "missing.csv", index_col="silenced")
+    assert table.index.tolist() == ["nothing", "audio", "openface"]
+    assert table.loc["nothing", "ccc_arousal"] == pytest.approx(
+        Run(tmp_path / "run").card["scores"]["ccc_arousal"], abs=1e-6
+    )
+    with pytest.raises(SystemExit):
+        tools["predict"]([*flags, "--split", "test", "--silenced", str(tmp_path / "missing.csv")])
+    assert "--silenced needs labels" in capsys.readouterr().err
+    flags = [
+        str(run_dir),
+        str(synthetic_root),
+        "--out",
+        str(tmp_path / "out.csv"),
+        "--silenced",
+        str(tmp_path / "x.csv"),
+    ]
+    assert run_tool(lambda: tools["predict"](flags)) == 2
+    assert "only a network of several modalities" in capsys.readouterr().err
 
 
 def test_fields_are_listed(tools, capsys):

@@ -6,8 +6,10 @@ from interruption import train_interrupted
 
 from abaw_tf import predictions
 from abaw_tf.data import AffWild2
+from abaw_tf.evaluation import evaluate, label_table
 from abaw_tf.features.store import FeatureStore
 from abaw_tf.training import Recipe, RecipeError, Run, RunError, predict, train
+from abaw_tf.training.silencing import missing_modality_table
 
 TINY = {
     "units": {"audio": (6, 4), "expnet": (6, 6, 4), "openface": (6, 4)},
@@ -204,6 +206,35 @@ def test_trials_without_sound_cannot_be_heard(dataset, tmp_path):
     assert f"no sound, hence no prediction: {silent[1]}" in table.attrs["notes"]
     with pytest.raises(RunError, match="no trial has sound"):
         predict(run, dataset, "test", stores=stores, progress=False)
+
+
+@pytest.mark.slow
+def test_the_missing_modality_table(run, dataset, stores, tmp_path):
+    """Nothing silenced: the run's own scores. A branch silenced: those of the network whose head hears zeros in its place."""
+    import keras
+
+    table = missing_modality_table(run, dataset, stores=stores, progress=False)
+    pairs = ["audio, expnet", "audio, openface", "expnet, openface"]
+    assert table.index.tolist() == ["nothing", "audio", "expnet", "openface", *pairs]
+    for name, value in table.loc["nothing"].items():
+        assert value == pytest.approx(run.card["scores"][name], abs=1e-6)
+
+    copy = Run.create(tmp_path / "copy", run.recipe)
+    model = run.load_model()
+    last = model.get_layer("expnet_branch").layers[-1]  # a batch normalisation: without scale and offset it says zero
+    last.gamma.assign(keras.ops.zeros_like(last.gamma))
+    last.beta.assign(keras.ops.zeros_like(last.beta))
+    model.save(copy.model_path)
+    given = {**stores, **{path.name.partition("-")[0]: path for path in (run.folder / "features").iterdir()}}
+    given["audio"] = given.pop("frame_audio")
+    muted = predict(copy, dataset, "validation", stores=given, progress=False)
+    scores = evaluate(muted, label_table(dataset, "validation", "valence_arousal"), bootstrap=0).scores
+    for name, value in table.loc["expnet"].items():
+        assert value == pytest.approx(scores[name], abs=1e-5)
+
+    Run.create(tmp_path / "faces", Recipe.from_preset("frame_cnn", "small"))
+    with pytest.raises(RunError, match=r"several modalities.*frame_cnn"):
+        missing_modality_table(tmp_path / "faces", dataset)
 
 
 def test_a_fold_may_be_a_numpy_number(dataset, stores, tmp_path):
