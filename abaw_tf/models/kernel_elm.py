@@ -17,6 +17,8 @@ from abaw_tf.training.fields import RecipeError, check_choices
 from abaw_tf.training.needs import Track
 from abaw_tf.training.recipe import EstimatorRecipe
 
+LAYERS = ("fc6", "relu6")
+
 
 @dataclass(frozen=True)
 class KernelElmRecipe(EstimatorRecipe):
@@ -64,7 +66,7 @@ class KernelElmRecipe(EstimatorRecipe):
 
     def __post_init__(self):
         super().__post_init__()
-        check_choices(self, layer=("fc6", "relu6"), kernel=KERNELS)
+        check_choices(self, layer=LAYERS, kernel=KERNELS)
         for key, word in (("C", "auto"), ("class_weight", "balanced")):
             value = getattr(self, key)
             if value not in (word, None) and (isinstance(value, str) or not 0 < value < np.inf):
@@ -75,7 +77,7 @@ class KernelElmRecipe(EstimatorRecipe):
             raise RecipeError(f"`ddof` must be 0 or 1. Received: ddof={self.ddof}")
 
     def track(self):
-        return Track("vgg_fer", run=self.vgg_fer_run, layer=self.layer)
+        return Track("vgg_fer", run=self.vgg_fer_run, layer=self.layer, layers=LAYERS)
 
     def functionals(self, track, windows):
         return mean_and_std(track, windows, self.ddof)

@@ -40,6 +40,8 @@ class Track:
         What stands in for a frame without a face: ``"previous"`` or ``"zeros"``.
     run, layer : str
         Run folder of a trained model, and the layer of it whose output is the track; the runner then computes the store.
+    layers : tuple of str
+        Layers between which the recipe tells apart: of a store that is given, another of them than `layer` is refused.
     extractor : {"", "frame_audio", "openface"}
         What the runner computes the store with, in the folder of the run, where neither a store nor a run is given: the sound around every
         frame, or what OpenFace has measured.
@@ -55,6 +57,7 @@ class Track:
     fill: str = "previous"
     run: str = ""
     layer: str = ""
+    layers: tuple[str, ...] = ()
     extractor: str = ""
     kind: str = "cropped_aligned"
     context: bool = True

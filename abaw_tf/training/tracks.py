@@ -44,13 +44,15 @@ def open_store(need, dataset, trials, stores=None, progress=True, folder=None):
     Raises
     ------
     RunError
-        No store of that name was given and the recipe names no run, or the run does not fit.
+        No store of that name was given and the recipe names no run, the run does not fit, or the store is of another layer.
     ExtractionError
         Some trials could not be computed.
     """
     store = (stores or {}).get(need.store)
     if store is not None:
-        return store if hasattr(store, "read") else FeatureStore.open(store)
+        store = store if hasattr(store, "read") else FeatureStore.open(store)
+        _check_layer(need, store)
+        return store
     if need.extractor and folder is not None:
         from abaw_tf.features.measurements import extract_measurements
 
@@ -64,6 +66,16 @@ def open_store(need, dataset, trials, stores=None, progress=True, folder=None):
             f"{sorted(stores or {})}"
         )
     return extract_with_run(need.run, need.layer, dataset, trials, progress)
+
+
+def _check_layer(need, store):
+    """Refuse a store of another of the layers that a recipe tells apart: the run card would name the wrong one."""
+    layer = store.config.get("layer")
+    if layer in need.layers and layer != need.layer:
+        raise RunError(
+            f"{store.folder}: these are features of the layer {layer!r}, the recipe is for {need.layer!r}; set the recipe's layer to "
+            f"{layer!r} (on the command line --layer {layer}), or extract the other. Received: --store {need.store}={store.folder}"
+        )
 
 
 def finished_run(folder):

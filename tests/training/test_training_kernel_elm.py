@@ -116,6 +116,17 @@ def test_tracks_of_another_layer_are_refused(run, dataset, store, tmp_path):
         predict(run, dataset, "test", stores={"vgg_fer": other}, progress=False)
 
 
+def test_a_store_of_another_layer_than_the_recipe_s_is_refused(recipe, dataset, store, tmp_path):
+    other = FeatureStore(tmp_path, "vgg_fer", {"dim": DIM, "layer": "relu6"}, "none")
+    for trial in store.trials():
+        track = store.read(trial)
+        other.write(trial, track.values, np.array(track.missing))
+    with pytest.raises(RunError, match=r"of the layer 'relu6', the recipe is for 'fc6'; .*--layer relu6"):
+        train(recipe, dataset, tmp_path / "run", stores={"vgg_fer": other.folder}, progress=False)
+    run = train(recipe.replace(layer="relu6"), dataset, tmp_path / "run", stores={"vgg_fer": other}, progress=False)
+    assert run.finished
+
+
 def test_tracks_that_are_not_finite_are_refused_with_their_trial(recipe, dataset, store, tmp_path):
     trial = dataset.trials("train", "expression")["trial"].iloc[-1]
     folder = shutil.copytree(store.folder, tmp_path / store.folder.name)
