@@ -19,6 +19,8 @@ from abaw_tf.features.store import FeatureStore
 
 # Tracks waiting for the disk while the network works on; more would only hold memory.
 _PENDING_WRITES = 2
+# Crops of a trial whose sizes are kept.
+_SIZES = 16
 
 
 @dataclass(eq=False)
@@ -151,7 +153,7 @@ def store_of(extractor, store_root, kind="cropped_aligned"):
 
 
 def _plan(dataset, names, kind, store, report):
-    """What is to be done: trials whose track is absent or was made from another set of frames."""
+    """What is to be done: trials whose track is absent or was made from other frames or other crops of them."""
     jobs = []
     for trial in names:
         try:
@@ -160,8 +162,8 @@ def _plan(dataset, names, kind, store, report):
             frames = frames[
                 frames < n_frames
             ]  # crops past the last label row belong to no frame; the doctor lists them
-            # Which frames have an image, not their pixels: reading those would cost as much as extracting.
             source = {"kind": kind, "n_frames": n_frames, "frames": frames.tolist()}
+            source["sizes"] = _some_sizes(dataset, trial, frames, kind)
             if store.has(trial, source):
                 report.skipped.append(trial)
                 continue
@@ -174,6 +176,18 @@ def _plan(dataset, names, kind, store, report):
             continue
         jobs.append(_Job(trial, n_frames, frames, source))
     return jobs
+
+
+def _some_sizes(dataset, trial, frames, kind):
+    """Bytes of some crops, by which other crops of the same frames are told; reading all would cost as much as extracting."""
+    chosen = frames[np.unique(np.linspace(0, len(frames) - 1, _SIZES).astype(int))] if len(frames) else frames
+    sizes = []
+    for frame in chosen.tolist():
+        try:
+            sizes.append(os.path.getsize(dataset.image_path(trial, frame, kind)))
+        except OSError:
+            sizes.append(None)  # decoding it will say why, and mask the frame
+    return sizes
 
 
 def _decoded(dataset, jobs, kind, size, batch_size, pool, depth):

@@ -35,7 +35,7 @@ class ExtractionReport:
     folder : Path
         The store, for :meth:`abaw_tf.features.store.FeatureStore.open`.
     written, skipped, renewed : list of str
-        Trials extracted now; present already; extracted again because their set of frames had changed (also in `written`).
+        Trials extracted now; present already; extracted again because what they are made from had changed (also in `written`).
     failed : dict of str to str
         Trials that could not be done, and why.
     unreadable : list of UnreadableImage
@@ -76,7 +76,7 @@ class ExtractionReport:
             f"tracks: {self.folder}",
         ]
         if self.renewed:
-            lines.append(f"extracted again because their frames had changed: {', '.join(self.renewed)}")
+            lines.append(f"extracted again because their frames or crops had changed: {', '.join(self.renewed)}")
         lines += [f"masked: {bad.message}" for bad in self.unreadable]
         return "\n".join(lines)
 

@@ -15,10 +15,10 @@ from abaw_tf.media.audio import read_sound
 from abaw_tf.studies.do2020_real import FOLDS, GROUPS, MAN, SHOWN
 from abaw_tf.studies.emodb import AROUSED, EQUAL, RECORDED, STEP, write_speech
 from abaw_tf.studies.emodb_arousal import LOGISTIC, NETWORK, FileScores, hold_out_baselines, hold_out_network
-from abaw_tf.studies.rasipuram2020 import SilencedRun
 from abaw_tf.studies.real_clips import FACE_AND_SOUND, ProbabilitiesToVA, write_clips, write_tracks
 from abaw_tf.studies.result import StudyResult
 from abaw_tf.training.recipe import Recipe
+from abaw_tf.training.silencing import SilencedRun
 
 SPEECH = {RECORDED: "Emo-DB", EQUAL: "Emo-DB, equal loudness"}
 CLIPS = "clips"

@@ -115,7 +115,21 @@ def test_another_set_of_frames_is_noticed(dataset, tmp_path):
     report = run(dataset, tmp_path / "out")
     assert report.renewed == report.written == ["a"]
     assert FeatureStore.open(report.folder).read("a").missing[8]
-    assert "extracted again because their frames had changed: a" in report.format()
+    assert "extracted again because their frames or crops had changed: a" in report.format()
+
+
+def test_other_crops_of_the_same_frames_are_noticed(dataset, tmp_path):
+    """As after another alignment: the same names, other pictures."""
+    run(dataset, tmp_path / "out")
+    rng = np.random.default_rng(0)
+    for frame in dataset.image_frames("a", "cropped_aligned").tolist():
+        image = rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)
+        cv2.imwrite(str(dataset.image_path("a", frame, "cropped_aligned")), image)
+    report = run(dataset, tmp_path / "out")
+    assert report.renewed == report.written == ["a"]
+    values = FeatureStore.open(report.folder).read("a").values
+    np.testing.assert_allclose(values[8], image.mean(axis=(0, 1))[::-1], atol=8)
+    assert run(dataset, tmp_path / "out").skipped == ["a", "b", "c_left"]
 
 
 def test_configuration_and_kind_have_their_own_folders(dataset, tmp_path):
