@@ -14,23 +14,22 @@ Recognition", IEEE/ACM TASLP 28, 2020, arXiv 1912.10211. Checkpoints: zenodo.org
 import keras
 from keras import layers, ops
 
+from abaw_tf.backbones.cnn14_weights import (
+    FRONT_ENDS,
+    HEAD,
+    MELS,
+    MISMATCHES,
+    load_cnn14_weights,
+    locate_cnn14_weights,
+)
 from abaw_tf.backbones.log_mel import LogMelSpectrogram
 from abaw_tf.backbones.spec_augment import SpecAugmentation
 
 CLASSES = 527  # of AudioSet
 WIDTHS = (64, 128, 256, 512, 1024, 2048)
-MELS = 64
 FRONT_END = "log_mel"
-HEAD = "head"
 # Five of the six blocks halve the time axis.
 MIN_FRAMES = 2**5
-# Sample rate -> the front end that the network of that rate was trained with.
-FRONT_ENDS = {
-    32000: {"n_fft": 1024, "hop_length": 320, "f_min": 50.0, "f_max": 14000.0},
-    16000: {"n_fft": 512, "hop_length": 160, "f_min": 50.0, "f_max": 8000.0},
-}
-# Name -> (rate of the sound that is fed, rate of the front end that hears it).
-MISMATCHES = {"dresvyanskiy2020": (16000, 32000)}
 
 
 @keras.saving.register_keras_serializable(package="abaw_tf")
@@ -114,8 +113,6 @@ def build_cnn14(
     _check(classes, widths, embedding)
     path = None
     if weights is not None:
-        from abaw_tf.backbones.cnn14_weights import load_cnn14_weights, locate_cnn14_weights
-
         path = locate_cnn14_weights(weights, trained_rate)
 
     # The functional graph

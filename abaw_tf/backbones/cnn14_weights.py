@@ -3,11 +3,19 @@
 import numpy as np
 
 from abaw_tf.backbones.checkpoints import REGISTRY, locate
-from abaw_tf.backbones.cnn14 import FRONT_ENDS, HEAD, MELS, MISMATCHES
 from abaw_tf.backbones.log_mel import front_end, mel_filters
 from abaw_tf.backbones.torch_checkpoint import read_torch_checkpoint
 from abaw_tf.backbones.torch_weights import assign_torch_weights
 
+MELS = 64
+HEAD = "head"
+# Sample rate -> the front end that the network of that rate was trained with.
+FRONT_ENDS = {
+    32000: {"n_fft": 1024, "hop_length": 320, "f_min": 50.0, "f_max": 14000.0},
+    16000: {"n_fft": 512, "hop_length": 160, "f_min": 50.0, "f_max": 8000.0},
+}
+# Name -> (rate of the sound that is fed, rate of the front end that hears it).
+MISMATCHES = {"dresvyanskiy2020": (16000, 32000)}
 # Name in the weights registry -> sample rate of the network.
 RATES = {name: REGISTRY[name].sample_rate for name in ("cnn14_32k", "cnn14_16k")}
 _FILTERS = "logmel_extractor.melW"

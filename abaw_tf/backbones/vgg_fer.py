@@ -18,16 +18,13 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from abaw_tf.backbones.vgg_fer_weights import BLOCKS, assign, read_weights
 from abaw_tf.backbones.vggface2 import MEANS_BGR
 
 PREPROCESSING = "preprocessing"
 SIZE = 224
-# Convolutions per block; their filters are 1, 2, 4, 8 and 8 times the width.
-BLOCKS = (2, 2, 3, 3, 3)
+# Filters of the blocks, in widths.
 FACTORS = (1, 2, 4, 8, 8)
-# The layers with weights, in their order.
-CONVOLUTIONS = tuple(f"conv{b}_{i}" for b, count in enumerate(BLOCKS, 1) for i in range(1, count + 1))
-DENSE = ("fc6", "fc7", "fc8")
 # Mean red, green, blue of VGG-Face.
 AVERAGE_RGB = MEANS_BGR[1][::-1]
 
@@ -178,8 +175,6 @@ def build_vgg_fer(
         raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout}")
     stored = average = None
     if weights is not None:
-        from abaw_tf.backbones.vgg_fer_weights import assign, read_weights
-
         stored = read_weights(weights, class_order)
         average = _to_size(stored.average_image, image_size)
     elif class_order is not None:

@@ -13,8 +13,12 @@ from abaw_tf import labels
 from abaw_tf.backbones.checkpoints import locate
 from abaw_tf.backbones.hdf5 import read_hdf5_weights
 from abaw_tf.backbones.matconvnet import is_mat_file, read_matconvnet
-from abaw_tf.backbones.vgg_fer import CONVOLUTIONS, DENSE
 
+# Convolutions per block.
+BLOCKS = (2, 2, 3, 3, 3)
+# The layers with weights, in their order.
+CONVOLUTIONS = tuple(f"conv{b}_{i}" for b, count in enumerate(BLOCKS, 1) for i in range(1, count + 1))
+DENSE = ("fc6", "fc7", "fc8")
 LAYERS = (*CONVOLUTIONS, *DENSE)
 HEAD = DENSE[-1]
 OFFICIAL = labels.class_order("affwild2")
