@@ -20,10 +20,8 @@ from typing import ClassVar
 import keras
 
 from abaw_tf.backbones.vggface2 import build_vggface2_resnet50
+from abaw_tf.models.face_model_weights import FEATURES, PROBABILITIES, RECIPE, copy_face_model, load_base_weights
 from abaw_tf.training.balanced_faces import Do2020FacesRecipe
-
-FEATURES = "features"
-PROBABILITIES = "predictions"
 
 
 def build_face_model(
@@ -79,8 +77,6 @@ def build_face_model(
 
     # Its weights
     if weights is not None:
-        from abaw_tf.models.stat_lstm_parts import load_base_weights
-
         load_base_weights(model, weights)
     return model
 
@@ -102,49 +98,6 @@ def features_and_probabilities(model):
     return keras.Model(model.inputs, outputs, name="base")
 
 
-def copy_face_model(run, model):
-    """Copy the weights of a trained face model to the layers of the same names in another model.
-
-    Parameters
-    ----------
-    run : Run or path-like
-        A finished run of the recipe ``face_model``.
-    model : keras.Model
-        A face model, or the sub-model ``base`` of a STAT/LSTM network (with or without the probabilities), of the same size.
-
-    Raises
-    ------
-    ValueError
-        The run is not finished or of another recipe, or the models differ in their layers or sizes.
-    FileNotFoundError
-        There is no such run.
-    """
-    from abaw_tf.training.run import Run, RunError
-
-    run = run if isinstance(run, Run) else Run(run)
-    if run.recipe.name != FaceModelRecipe.name or not run.finished:
-        raise RunError(
-            f"{run.folder}: must be a finished run of the recipe {FaceModelRecipe.name}; train it to its end first. "
-            f"Received: recipe {run.recipe.name}, status {run.card.get('status')}"
-        )
-    source = {layer.name: layer for layer in run.load_model().layers if layer.weights}
-    target = {layer.name: layer for layer in model.layers if layer.weights}
-    unlike = (set(source) ^ set(target)) - ({PROBABILITIES} - set(target))
-    if unlike:
-        raise ValueError(
-            f"{run.folder}: its layers are not those of model {model.name!r}; give both the same `blocks` (and outputs). "
-            f"Received: only in one of them {sorted(unlike)[:5]}"
-        )
-    for name, layer in target.items():
-        shapes = [[tuple(weight.shape) for weight in one.weights] for one in (source[name], layer)]
-        if shapes[0] != shapes[1]:
-            raise ValueError(
-                f"{run.folder}: layer {name!r} has another size than in model {model.name!r}; give both the same `width` and number of "
-                f"classes. Received: {shapes[0]} and {shapes[1]}"
-            )
-        layer.set_weights(source[name].get_weights())
-
-
 @dataclass(frozen=True)
 class FaceModelRecipe(Do2020FacesRecipe):
     """Recipe of the face model. Defaults: the paper, where it says anything; the training itself was not published. Optimiser: Adam.
@@ -160,7 +113,7 @@ class FaceModelRecipe(Do2020FacesRecipe):
         Penalty on the kernels: 0, our choice (1e-4 in the trunk's own code; whether the authors kept it is unknown).
     """
 
-    name = "face_model"
+    name = RECIPE
     dataset = "faces"
     presets: ClassVar = {
         "paper": {},

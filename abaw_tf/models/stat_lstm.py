@@ -19,7 +19,7 @@ from typing import ClassVar
 import keras
 
 from abaw_tf.models import stat_lstm_parts as parts
-from abaw_tf.models.face_model import copy_face_model
+from abaw_tf.models.face_model_weights import copy_face_model
 from abaw_tf.models.stat_lstm_heads import PRESETS, REGRESSIONS, STATS, Derivation, build_stat_lstm_head
 from abaw_tf.models.stat_lstm_losses import LOSS_WEIGHTS, compile_stat_lstm, multitask_losses
 from abaw_tf.models.stat_lstm_network import build_stat_lstm, join, rewire, set_trainable

@@ -4,12 +4,11 @@ The *base* sees one image; the *head* (:mod:`abaw_tf.models.stat_lstm_heads`) se
 :mod:`abaw_tf.models.stat_lstm`.
 """
 
-from pathlib import Path
-
 import keras
 from keras import layers
 
 from abaw_tf.backbones.vggface2 import build_vggface2_resnet50
+from abaw_tf.models.face_model_weights import load_base_weights
 from abaw_tf.models.layers import (
     BatchToFrames,
     CurrentFrame,
@@ -49,42 +48,6 @@ def _with_fixed_statistics(layer):
     if isinstance(layer, layers.BatchNormalization):
         return FixedBatchNormalization.from_config(layer.get_config())
     return layer.__class__.from_config(layer.get_config())
-
-
-def load_base_weights(base, weights):
-    """Read a published Keras-2 file, or a trained face model, into the base; the last two dense layers may be new where a file lacks them.
-
-    Parameters
-    ----------
-    base : keras.Model
-        The sub-model ``base``.
-    weights : str or Path
-        A name in :data:`abaw_tf.backbones.checkpoints.REGISTRY`, a file, or the folder of a finished run of ``face_model``.
-        Of the files of Do et al., under whatever folder, the base
-        alone is taken, and its classes are brought into the official order; other files must hold them in that order.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        The file is absent, or lacks one of the convolutional layers.
-    """
-    from abaw_tf.backbones.checkpoints import REGISTRY, load_hdf5_weights, locate
-
-    if Path(weights).is_dir():
-        from abaw_tf.models.face_model import copy_face_model
-
-        copy_face_model(weights, base)
-        return
-    path = locate(weights)
-    if "emotiw" in [entry.classes for entry in REGISTRY.values() if entry.file == path.name]:
-        from abaw_tf.backbones.do2020_weights import load_do2020_weights
-
-        load_do2020_weights(base, path, part="base")
-        return
-    report = load_hdf5_weights(base, path, skip_mismatch=True)
-    unfit = [name for name in report.missing + report.mismatched if name not in ("features", "predictions")]
-    if unfit:
-        raise ValueError(f"{path}: not the weights of this ResNet-50. Received: no fitting weights for {unfit[:5]}")
 
 
 def wire_image(base, head, name):
