@@ -21,6 +21,8 @@ from abaw_tf.media import face_files
 from abaw_tf.media.openface import COLUMNS, FEATURES, MIN_OVERLAP, choose_rows, person_features, read_openface
 
 NAME = "openface"
+# Timestamps are rounded to milliseconds: over a shorter time (s) they tell the rate less well than this share of it.
+_SHORTEST, _SAME_RATE = 0.1, 0.02
 
 
 @dataclass
@@ -33,10 +35,13 @@ class OpenFaceReport(ExtractionReport):
         Of each trial written: frames in which OpenFace found this person, and frames.
     beyond : dict of str to int
         Of trials whose file goes on after the last frame: rows left out.
+    rates : dict of str to (float, float)
+        Of trials whose file has another frame rate than their video: both.
     """
 
     found: dict[str, tuple[int, int]] = field(default_factory=dict)
     beyond: dict[str, int] = field(default_factory=dict)
+    rates: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def format(self):
         """A summary of a few lines."""
@@ -54,6 +59,11 @@ class OpenFaceReport(ExtractionReport):
             if found < frames / 2
         ]
         lines += [f"{trial}: {count} rows after the last frame left out" for trial, count in self.beyond.items()]
+        lines += [
+            f"{trial}: OpenFace's times are those of {of_file:.2f} frames per second, the video has {of_video:.2f}; unless the file was "
+            "made from this very video, its rows are of other frames: run OpenFace again"
+            for trial, (of_file, of_video) in self.rates.items()
+        ]
         return "\n".join(lines)
 
 
@@ -101,7 +111,7 @@ def extract_openface(
     store.clean()
     report = OpenFaceReport(store.folder)
     table = dataset.trials()
-    known = dict(zip(table["trial"], zip(table["video"], table["subject"])))
+    known = dict(zip(table["trial"], zip(table["video"], table["subject"], table["fps"])))
     names = sorted(known if trials is None else trials)
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -119,7 +129,7 @@ def openface_store(store_root, drop_meta=True):
     return FeatureStore(store_root, NAME, config, weights_hash="OpenFace 2.x")
 
 
-def _extract_trial(dataset, trial, video, subject, store, drop_meta, boxes, dtype, report):
+def _extract_trial(dataset, trial, video, subject, fps, store, drop_meta, boxes, dtype, report):
     path, n_frames = _file_of(dataset, trial, video, subject), int(dataset.n_frames(trial))
     boxes = _boxes_of(dataset, trial, n_frames) if boxes is None else np.asarray(boxes, np.float64)
     state = path.stat()
@@ -145,6 +155,15 @@ def _extract_trial(dataset, trial, video, subject, store, drop_meta, boxes, dtyp
         report.renewed.append(trial)
     if beyond:
         report.beyond[trial] = beyond
+    rate = _rate(table)
+    if rate is not None and abs(rate / fps - 1) > _SAME_RATE:  # never where no video tells its rate
+        report.rates[trial] = rate, float(fps)
+
+
+def _rate(table):
+    """Frames per second by the timestamps; None where OpenFace wrote none, as of a folder of images, or too few."""
+    seconds = np.ptp(table["timestamp"].to_numpy())
+    return float(np.ptp(table["frame"].to_numpy()) / seconds) if seconds > _SHORTEST else None
 
 
 def _rows_of(dataset, trial, subject, path, table, n_frames, boxes):

@@ -185,6 +185,7 @@ def expected_of(table, n_frames):
 def test_every_synthetic_trial(synthetic, tmp_path):
     report = run(synthetic, tmp_path / "out")
     names = list(synthetic.trials()["trial"])
+    assert report.rates == {}
     assert report.written == names
     store = FeatureStore.open(report.folder)
     for trial in names:
@@ -193,6 +194,22 @@ def test_every_synthetic_trial(synthetic, tmp_path):
         np.testing.assert_array_equal(track.values, expected)
         inside = synthetic.image_frames(trial)
         np.testing.assert_array_equal(np.flatnonzero(~track.missing), inside[inside < len(track)])
+
+
+def test_a_file_of_another_frame_rate_is_told(synthetic, tmp_path):
+    """As of a video that was converted before OpenFace saw it."""
+    trial, fps = synthetic.trials().iloc[0][["trial", "fps"]]
+    path = synthetic.openface_path(trial)
+    table = pd.read_csv(path, skipinitialspace=True)
+    table["timestamp"] = ((table["frame"] - 1) / (fps / 2)).round(3)
+    table.to_csv(path, index=False)
+    report = run(AffWild2(synthetic.root), tmp_path / "out", trials=[trial])
+    assert report.written == [trial]
+    assert report.rates[trial] == pytest.approx((fps / 2, fps), rel=1e-3)
+    assert (
+        f"{trial}: OpenFace's times are those of {fps / 2:.2f} frames per second, the video has {fps:.2f}"
+        in report.format()
+    )
 
 
 def test_two_people_in_one_file_are_told_apart_by_their_sides(synthetic, tmp_path):
