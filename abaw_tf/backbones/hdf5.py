@@ -114,7 +114,7 @@ def load_hdf5_weights(model, path, rename=None, skip_mismatch=False):
     Raises
     ------
     ValueError
-        If the file cannot be read, or a layer is missing, unexpected or of another shape. The model is left unchanged then.
+        If the file cannot be read, or a layer is missing, unexpected, of another shape or not finite. The model is left unchanged then.
     """
     translate = rename if callable(rename) else lambda layer: (rename or {}).get(layer, layer)
     target = _Target(model)
@@ -149,9 +149,33 @@ def load_hdf5_weights(model, path, rename=None, skip_mismatch=False):
     troubled = bool(complaints or report.missing or report.unexpected)
     if troubled and (not skip_mismatch or not report.loaded):
         raise ValueError(report.refusal(path, model, complaints, _REMEDY_UNLIKE))
-    for variable, array in assignments:
-        variable.assign(array)
+    assign_finite(assignments, path)
     return report
+
+
+def assign_finite(pairs, source):
+    """Give variables their arrays, or none of them, if one holds NaN or infinity: every output would.
+
+    Parameters
+    ----------
+    pairs : sequence of (keras.Variable, numpy.ndarray)
+    source : str or Path
+        Where the arrays come from, for the error message.
+
+    Raises
+    ------
+    ValueError
+        An array is not finite.
+    """
+    for variable, array in pairs:
+        wrong = np.size(array) - np.count_nonzero(np.isfinite(array))
+        if wrong:
+            raise ValueError(
+                f"{source}: weights must be finite numbers; the training that wrote them has diverged, or the file is damaged: take "
+                f"another one. Received: {wrong} of {np.size(array)} values of {variable.path} are NaN or infinite"
+            )
+    for variable, array in pairs:
+        variable.assign(array)
 
 
 class _Target:

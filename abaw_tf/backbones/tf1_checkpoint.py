@@ -8,7 +8,7 @@ formats are read: ``x.ckpt.index`` with ``x.ckpt.data-…`` (since TensorFlow 0.
 import re
 from pathlib import Path
 
-from abaw_tf.backbones.hdf5 import REMEDY_BROKEN
+from abaw_tf.backbones.hdf5 import REMEDY_BROKEN, assign_finite
 from abaw_tf.backbones.layer_match import match_layers
 
 # Name in the checkpoint -> name in Keras.
@@ -89,7 +89,7 @@ def load_tf1_checkpoint(model, path, scope, ignore=()):
     FileNotFoundError
         If there is no such checkpoint.
     ValueError
-        If it cannot be read, or a layer is missing, unexpected or of another shape. The model is left unchanged then.
+        If it cannot be read, or a layer is missing, unexpected, of another shape or not finite. The model is left unchanged then.
     """
     reader, names = _open(path, scope)
     shapes = reader.get_variable_to_shape_map()
@@ -103,8 +103,7 @@ def load_tf1_checkpoint(model, path, scope, ignore=()):
     }
     report, pairs = match_layers(model, sizes, path, ignore)
     arrays = [_read(reader, path, stored[layer][name]) for _, layer, name in pairs]  # all, before the first is assigned
-    for (variable, _, _), array in zip(pairs, arrays):
-        variable.assign(array)
+    assign_finite([(variable, array) for (variable, _, _), array in zip(pairs, arrays)], path)
     return report
 
 

@@ -4,6 +4,7 @@ PyTorch keeps convolution kernels as (out, in, height, width) and matrices as (o
 matrix that follows a flattened map is not reordered here: PyTorch flattens channels first.
 """
 
+from abaw_tf.backbones.hdf5 import assign_finite
 from abaw_tf.backbones.layer_match import match_layers
 
 # Variables of batch normalisation; `weight` of every other layer is its kernel.
@@ -40,7 +41,7 @@ def assign_torch_weights(model, arrays, source, rename, ignore=()):
     Raises
     ------
     ValueError
-        If a layer is missing, unexpected or of another shape. The model is left unchanged then.
+        If a layer is missing, unexpected, of another shape or not finite. The model is left unchanged then.
     """
     stored = {}  # layer -> {name in PyTorch: array}
     for name, array in arrays.items():
@@ -52,8 +53,7 @@ def assign_torch_weights(model, arrays, source, rename, ignore=()):
     stored = {layer: _as_keras(variables) for layer, variables in stored.items()}
     shapes = {layer: {key: array.shape for key, array in variables.items()} for layer, variables in stored.items()}
     report, pairs = match_layers(model, shapes, source, ignore)
-    for variable, layer, name in pairs:
-        variable.assign(stored[layer][name])
+    assign_finite([(variable, stored[layer][name]) for variable, layer, name in pairs], source)
     return report
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from abaw_tf import labels
 from abaw_tf.backbones.checkpoints import locate
-from abaw_tf.backbones.hdf5 import read_hdf5_weights
+from abaw_tf.backbones.hdf5 import assign_finite, read_hdf5_weights
 from abaw_tf.backbones.matconvnet import is_mat_file, read_matconvnet
 
 # Convolutions per block.
@@ -96,7 +96,7 @@ def assign(model, stored):
     Raises
     ------
     ValueError
-        If a layer has another shape; the model is left unchanged then.
+        If a layer has another shape or is not finite; the model is left unchanged then.
     """
     head = model.get_layer(HEAD)
     names = LAYERS if head.units == stored.classes else LAYERS[:-1]
@@ -108,8 +108,8 @@ def assign(model, stored):
                 f"{stored.path}: layer {name} has another size than in model {model.name!r}; build it with the `image_size`, `width` and "
                 f"`fc_units` that the file was written for (published: 224, 64 and 4096). Expected {expected}. Received: {received}"
             )
-    for name in names:
-        model.get_layer(name).set_weights(stored.layers[name])
+    pairs = [pair for name in names for pair in zip(model.get_layer(name).weights, stored.layers[name])]
+    assign_finite(pairs, stored.path)
 
 
 def _from_matconvnet(path):

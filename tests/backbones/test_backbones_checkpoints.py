@@ -196,6 +196,17 @@ def test_wrong_shapes_are_named(base, weights, tmp_path):
     assert len(report.loaded) == len(weights) - 1
 
 
+def test_weights_that_are_not_finite_are_refused(base, weights, tmp_path):
+    kernel = weights["predictions"]["kernel"].copy()
+    kernel[3, 1:3] = np.nan, np.inf
+    write_keras2(
+        tmp_path / "w.h5", flat_groups({**weights, "predictions": {**weights["predictions"], "kernel": kernel}})
+    )
+    for options in ({}, {"skip_mismatch": True}):
+        message = rf"w\.h5: weights must be finite.*take another one.*2 of {kernel.size} values of predictions/kernel"
+        before_and_after(base, lambda options=options: load_hdf5_weights(base, tmp_path / "w.h5", **options), message)
+
+
 def test_a_bias_too_many_is_a_mismatch(base, weights, tmp_path):
     wrong = {**weights, "predictions": {**weights["predictions"], "bias": np.zeros(7, "float32")}}
     write_keras2(tmp_path / "w.h5", flat_groups(wrong))

@@ -276,6 +276,13 @@ def test_other_networks_are_refused(checkpoint, variables, tmp_path):
     refused(model, path, "layer bn2a_branch1: the model has beta .* the checkpoint gamma")
 
 
+def test_weights_that_are_not_finite_are_refused(variables, tmp_path):
+    offset = variables["bn2a_branch1/offset"].copy()
+    offset[0] = np.inf
+    path = write_checkpoint(tmp_path / "m.ckpt", {**variables, "bn2a_branch1/offset": offset})
+    refused(build_expnet(**SMALL, include_top=True), path, f"must be finite.*1 of {offset.size} values of bn2a_branch1")
+
+
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("keep", [0, 0.5])
 def test_damaged_files(variables, tmp_path, version, keep):

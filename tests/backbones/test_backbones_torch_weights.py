@@ -93,3 +93,12 @@ def test_all_or_nothing(state, message):
     ):
         assign_torch_weights(model, state, "here", rename)
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights()))
+
+
+def test_weights_that_are_not_finite_are_refused():
+    model, state = build(), arrays()
+    before = model.get_weights()
+    state["net.fc.bias"][2] = np.nan
+    with pytest.raises(ValueError, match=r"here: weights must be finite.*Received: 1 of 5 values of .*fc/bias"):
+        assign_torch_weights(model, state, "here", rename)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights()))

@@ -315,6 +315,14 @@ def test_files_of_other_networks_are_refused(tmp_path):
         build_vgg_fer(**SMALL, weights=path)
 
 
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    broken = [(np.array(filters), np.array(biases)) for filters, biases in network()]
+    broken[4][1][0] = np.nan
+    path = write_matconvnet(tmp_path / "x.mat", broken, [1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match=r"x\.mat: weights must be finite.*Received: 1 of \d+ values of conv3_1/bias"):
+        build_vgg_fer(**SMALL, weights=path)
+
+
 def test_published_files_are_found_or_asked_for(tmp_path, monkeypatch):
     monkeypatch.setenv("ABAW_TF_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
