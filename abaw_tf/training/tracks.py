@@ -70,6 +70,8 @@ def open_store(need, dataset, trials, stores=None, progress=True, folder=None):
 
 def _check_layer(need, store):
     """Refuse a store of another of the layers that a recipe tells apart: the run card would name the wrong one."""
+    if not need.layers:
+        return
     layer = store.config.get("layer")
     if layer in need.layers and layer != need.layer:
         raise RunError(
