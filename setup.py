@@ -46,7 +46,7 @@ EXTRAS = {
     "parity": ["torch==2.13.0", "torchlibrosa==0.1.0", "panns-inference==0.1.1"],
     "test": [
         "pytest>=8",
-        "pytest-xdist>=3.5",
+        "pytest-xdist>=3.8",
         "hypothesis>=6.100",
         "nbmake>=1.5",
         "ipykernel>=6.29",
