@@ -29,6 +29,15 @@ def expression_metrics(n_classes, edition):
     ]
 
 
+def compile_expression(model, optimizer, n_classes, edition, loss="sparse_categorical_crossentropy"):
+    """Compile a model whose only output is ``expression``, with :func:`expression_metrics`."""
+    model.compile(
+        optimizer=optimizer,
+        loss={"expression": loss},
+        weighted_metrics={"expression": expression_metrics(n_classes, edition)},
+    )
+
+
 @_REGISTER
 class ConcordanceCorrelation(keras.metrics.Metric):
     """Concordance correlation coefficient over all frames seen (see :func:`abaw_tf.metrics.ccc`).

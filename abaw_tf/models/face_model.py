@@ -158,10 +158,7 @@ class FaceModelRecipe(Do2020FacesRecipe):
         return model
 
     def compile(self, model):
-        from abaw_tf.keras_metrics import expression_metrics
+        from abaw_tf.keras_metrics import compile_expression
 
-        model.compile(
-            optimizer=keras.optimizers.Adam(self.learning_rate),
-            loss={"expression": "sparse_categorical_crossentropy"},
-            weighted_metrics={"expression": expression_metrics(len(self.classes), self.edition)},
-        )
+        optimizer = keras.optimizers.Adam(self.learning_rate)
+        compile_expression(model, optimizer, len(self.classes), self.edition)

@@ -229,10 +229,7 @@ class FrameCnnRecipe(KerasRecipe):
         )
 
     def compile(self, model):
-        from abaw_tf.keras_metrics import expression_metrics
+        from abaw_tf.keras_metrics import compile_expression
 
-        model.compile(
-            optimizer=keras.optimizers.AdamW(self.learning_rate, weight_decay=self.weight_decay, amsgrad=self.amsgrad),
-            loss={"expression": "sparse_categorical_crossentropy"},
-            weighted_metrics={"expression": expression_metrics(len(self.classes), self.edition)},
-        )
+        optimizer = keras.optimizers.AdamW(self.learning_rate, weight_decay=self.weight_decay, amsgrad=self.amsgrad)
+        compile_expression(model, optimizer, len(self.classes), self.edition)

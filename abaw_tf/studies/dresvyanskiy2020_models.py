@@ -6,7 +6,7 @@ from typing import NamedTuple
 from tqdm.auto import tqdm
 
 from abaw_tf import predictions
-from abaw_tf.studies.rendered import Size, render
+from abaw_tf.studies.rendered import Size, render, train_face_model
 from abaw_tf.training import Recipe, train
 
 VGGFACE2, SVM, KELM = "1 VGGFace2", "2 VGGFace2 + SVM", "3 VGG-FER + KELM"
@@ -95,8 +95,7 @@ def predict_all(work, seed=0, size=None, progress=True):
     runs, tables = work / f"seed{seed}", {}
     with tqdm(total=len(RECIPES) + 1, unit="model", disable=not progress) as bar:
         bar.set_description(FACE_NETWORK)
-        recipe = Recipe.from_preset(FACE_NETWORK, "small", seed=seed, **size.face_model)
-        train(recipe, faces, runs / FACE_NETWORK, progress=False)
+        train_face_model(faces, runs / FACE_NETWORK, size, seed, FACE_NETWORK)
         bar.update()
         for model, name in RECIPES.items():
             bar.set_description(model)

@@ -87,7 +87,7 @@ def render_unseen(work, size, progress=True) -> AffWild2:
     return AffWild2(made)
 
 
-def train_face_model(faces, folder, size, seed=0) -> Run:
-    """The small face model, trained on the rendered faces, or as found in its run folder."""
-    recipe = Recipe.from_preset("face_model", "small", seed=seed, **size.face_model)
+def train_face_model(faces, folder, size, seed=0, name="face_model") -> Run:
+    """The small face model, or other network of this name, trained on the rendered faces, or as found in its run folder."""
+    recipe = Recipe.from_preset(name, "small", seed=seed, **size.face_model)
     return train(recipe, faces, folder, progress=False)

@@ -11,7 +11,7 @@ from abaw_tf.data.windows import seconds_to_frames, sliding_windows, stitch
 from abaw_tf.files import replacing
 from abaw_tf.training.feeding import check_identities, identity, without_prediction
 from abaw_tf.training.run import RunError
-from abaw_tf.training.tracks import open_store
+from abaw_tf.training.tracks import check_length, open_store
 
 
 def fit(run, dataset, train_table, stores, progress):
@@ -103,10 +103,7 @@ def _functionals(recipe, dataset, table, store, progress):
         if not track.can_fill(need.fill):
             continue
         n_frames = int((table["trial"] == trial).sum())
-        if len(track) != n_frames:
-            raise RunError(
-                f"trial {trial!r}: its track has {len(track)} frames, the dataset {n_frames}; extract its features again"
-            )
+        check_length(track, need.store, n_frames)
         fps = float(information.loc[trial, "fps"])
         try:
             size = seconds_to_frames(recipe.window_seconds, fps)

@@ -9,7 +9,7 @@ from abaw_tf.data.windows import stitch_frames
 from abaw_tf.training.feeding import count_classes, identity, recipe_class_weights, without_prediction
 from abaw_tf.training.needs import Images, Track
 from abaw_tf.training.run import RunError
-from abaw_tf.training.tracks import finished_run, open_store
+from abaw_tf.training.tracks import check_length, finished_run, open_store
 
 
 class FrameTraining:
@@ -172,12 +172,7 @@ def _open_stores(run, dataset, tables, stores, progress):
     }
     for name, store in opened.items():
         for trial in trials:
-            found, wanted = len(store.read(trial)), int(dataset.n_frames(trial))
-            # Longer is no better than shorter: it is a track of another video, or of one at another frame rate.
-            if found != wanted:
-                raise RunError(
-                    f"trial {trial!r}: its track `{name}` has {found} frames, the dataset {wanted}; extract its features again"
-                )
+            check_length(store.read(trial), name, int(dataset.n_frames(trial)))
     return opened
 
 

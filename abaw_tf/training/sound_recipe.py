@@ -61,11 +61,8 @@ class SoundRecipe(KerasRecipe):
         raise NotImplementedError
 
     def compile(self, model):
-        from abaw_tf.keras_metrics import expression_metrics
+        from abaw_tf.keras_metrics import compile_expression
         from abaw_tf.losses import MaskedSparseCategoricalCrossentropy
 
-        model.compile(
-            optimizer=self.optimizer(),
-            loss={"expression": MaskedSparseCategoricalCrossentropy()},
-            weighted_metrics={"expression": expression_metrics(len(self.classes), self.edition)},
-        )
+        loss = MaskedSparseCategoricalCrossentropy()
+        compile_expression(model, self.optimizer(), len(self.classes), self.edition, loss)

@@ -68,6 +68,14 @@ def open_store(need, dataset, trials, stores=None, progress=True, folder=None):
     return extract_with_run(need.run, need.layer, dataset, trials, progress)
 
 
+def check_length(track, name, n_frames):
+    """Refuse a track that is not as long as its trial: longer is no better than shorter, for it is of another video or frame rate."""
+    if len(track) != n_frames:
+        raise RunError(
+            f"trial {track.trial!r}: its track `{name}` has {len(track)} frames, the dataset {n_frames}; extract its features again"
+        )
+
+
 def _check_layer(need, store):
     """Refuse a store of another of the layers that a recipe tells apart: the run card would name the wrong one."""
     if not need.layers:
