@@ -9,7 +9,8 @@ class SpecAugmentation(layers.Layer):
     """Silence stripes of (batch, time, bands) in training: so many frames in all bands, and so many bands in all frames.
 
     Each stripe of each example has a width that is uniform in 0 … width - 1, and begins uniformly in 0 … total - its width - 1 (so the
-    last frame and the last band are never silenced, as published); stripes may lie on one another. What is silenced becomes zero, the
+    last frame and the last band are never silenced, as published); stripes may lie on one another, and in sound shorter than a stripe
+    they leave that last frame only. What is silenced becomes zero, the
     mean of a normalised spectrogram. The published CNN14 trains so after its first normalisation, with the values that are the defaults
     here (Kong et al. 2020, §VI; `SpecAugmentation` of torchlibrosa).
 
@@ -46,8 +47,8 @@ class SpecAugmentation(layers.Layer):
     def _kept(self, batch, total, width):
         """What lies in no stripe, as truth values (batch, total)."""
         shape = (batch, self.stripes, 1)
-        widths = keras.random.randint(shape, 0, width, seed=self.seed_generator)
-        room = ops.cast(ops.maximum(total - widths, 0), "float32")
+        widths = ops.minimum(keras.random.randint(shape, 0, width, seed=self.seed_generator), total - 1)
+        room = ops.cast(total - widths, "float32")
         places = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
         first = ops.cast(ops.floor(places * room), "int32")
         index = ops.arange(total, dtype="int32")

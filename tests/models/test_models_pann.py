@@ -8,7 +8,7 @@ from model_contract import ModelContract
 from abaw_tf.models.pann import build_pann
 from abaw_tf.training import Recipe, RecipeError
 
-SMALL = {"samples": 6400, "widths": (2, 3, 3, 4, 4, 8), "embedding": 24}
+SMALL = {"samples": 6400, "widths": (2, 3, 3, 4, 4, 8), "embedding": 24, "spec_augment": (6, 8)}
 
 
 def test_the_published_size():
