@@ -118,7 +118,9 @@ def load_audio(
     -------
     samples : ndarray of float32, shape (n,) or (n, channels)
         In [-1, 1]. Silence for a missing stream has one channel. A hole in the stream (time stamps that jump ahead) is silence, of
-        an overlap (they jump back a little) the first part counts.
+        an overlap (they jump back a little) the first part counts. Where the stamps start over (joined files), the sound begins anew
+        with the picture; it follows on with ``align="stream"``, and, with a `MediaWarning`, if those of the picture do so elsewhere.
+        Rate and channels are those of the beginning, should they change.
     sample_rate : int
 
     Raises
@@ -126,7 +128,8 @@ def load_audio(
     FileNotFoundError
         There is no such file.
     MediaError
-        It cannot be read, or has no sound. Sound that is damaged or cut is given as far as it decodes, with a `MediaWarning`.
+        It cannot be read, or has no sound. Sound that is damaged or cut is given as far as it decodes, with a `MediaWarning`. (Formats
+        that announce no length, such as Ogg, and AU and CAF files do not tell that their end is missing.)
     ValueError
         An argument out of range.
     """

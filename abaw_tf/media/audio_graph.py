@@ -24,6 +24,7 @@ import soundfile
 import tensorflow as tf
 
 from .audio import load_audio
+from .riff import is_plain
 
 BACKENDS = ("tensorflow_io", "reference")
 # tensorflow-io resamples with Speex at its default quality: a filter of 64 samples at the lower of the two rates.
@@ -44,9 +45,9 @@ def load_audio_in_graph(path, sample_rate: int, backend: str | None = None):
     sample_rate : int
         Samples per second of the result.
     backend : {"tensorflow_io", "reference"}, optional
-        ``"tensorflow_io"``: WAV and FLAC files of 16 bits are decoded by tensorflow-io, other files (sound of videos, 24 bits: the
-        type of samples is part of the graph) by `abaw_tf.media.audio`; all are resampled by tensorflow-io. ``"reference"``: all by
-        `abaw_tf.media.audio`. By default `default_backend`.
+        ``"tensorflow_io"``: plain WAV files of 16 bits (intact, without tags of odd size: nearly all of them) are decoded by
+        tensorflow-io, others (24 bits, FLAC, sound of videos) by `abaw_tf.media.audio`; all are resampled by tensorflow-io.
+        ``"reference"``: all by `abaw_tf.media.audio`. By default `default_backend`.
 
     Returns
     -------
@@ -58,7 +59,8 @@ def load_audio_in_graph(path, sample_rate: int, backend: str | None = None):
     ImportError
         tensorflow-io is asked for and not installed.
     tf.errors.OpError
-        When run: the file cannot be read or has no sound; it holds the message of `abaw_tf.media.audio.load_audio`.
+        When run: the file cannot be read or has no sound; it holds the message of `abaw_tf.media.audio.load_audio`, whose own error is
+        raised outside of graphs.
     """
     backend = backend or default_backend()
     if backend not in BACKENDS:
@@ -67,7 +69,7 @@ def load_audio_in_graph(path, sample_rate: int, backend: str | None = None):
     if backend == "reference":
         return _reference(path, sample_rate)[0]
     _tensorflow_io()
-    decodes = tf.ensure_shape(tf.numpy_function(_has_16_bits, [path], tf.bool), [])
+    decodes = tf.ensure_shape(tf.numpy_function(_is_plain_wav, [path], tf.bool), [])
     samples, rate = tf.cond(decodes, lambda: _decode(path), lambda: _reference(path, None))
     return resample_in_graph(samples, rate, sample_rate)
 
@@ -112,13 +114,18 @@ def _decode(path):
     return samples, tf.cast(sound.rate, tf.int64)
 
 
-def _has_16_bits(path):
-    """Whether tensorflow-io reads this file: of another width it would return noise."""
+def _is_plain_wav(path):
+    """Whether tensorflow-io reads this file right.
+
+    Of samples of another width it would return noise (the type of samples is part of the graph). Of WAV files that are not plain it
+    returns empty sound or raises an error that does not name the file; so it does of a damaged FLAC file, which cannot be told from an
+    intact one before it is decoded.
+    """
     path = _text(path)
-    known = os.path.splitext(path)[1].lower() in (".wav", ".flac") and os.path.isfile(path)
     try:
-        return np.bool_(known and soundfile.info(path).subtype == "PCM_16")
-    except soundfile.LibsndfileError:  # damaged: the reference path says so
+        plain = path.lower().endswith(".wav") and os.path.isfile(path) and is_plain(path)
+        return np.bool_(plain and soundfile.info(path).subtype == "PCM_16")
+    except (OSError, soundfile.LibsndfileError):  # the reference path says why
         return np.bool_(False)
 
 

@@ -149,6 +149,21 @@ def scan(path) -> VideoScan:
     return VideoScan(times, problems, truncated)
 
 
+def time_lines(path) -> list[tuple[float, float]]:
+    """Where the picture's time stamps begin and where they start over (joined files), found by decoding the whole video.
+
+    Returns
+    -------
+    list of (float, float)
+        Of each such frame, seconds as from `frame_times` and time stamp on the container's clock; the first is (0, start time).
+    """
+    with open_stream(path, "video") as (container, stream):
+        clock = _Clock(container, stream)
+        for frame in decoded(container, stream, Findings()):
+            clock.time(frame)
+    return clock.lines
+
+
 def read_frames(
     path, start: int = 0, stop: int | None = None, step: int = 1
 ) -> Iterator[tuple[int, float, np.ndarray]]:
@@ -230,6 +245,7 @@ class _Clock:
         self.tick = float(stream.time_base)
         self.origin = 0.0
         self.repaired = 0
+        self.lines = []  # as `time_lines`
         self._stream = stream
         self._shift = 0.0
         self._previous = None
@@ -240,6 +256,7 @@ class _Clock:
             self.origin = stamp or 0.0
             self.repaired += stamp is None
             self._previous = 0.0
+            self.lines.append((0.0, self.origin))
             return 0.0
         if stamp is None:
             time = self._previous + self.period
@@ -249,6 +266,7 @@ class _Clock:
             if time <= self._previous - DISCONTINUITY:
                 self._shift += self._previous + self.period - time
                 time = self._previous + self.period
+                self.lines.append((time, stamp))
                 self.repaired += 1
             elif time <= self._previous:
                 time = self._previous + self.tick

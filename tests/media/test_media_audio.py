@@ -1,5 +1,7 @@
 """Sound reading against librosa, clicks at known times and real videos."""
 
+import struct
+import warnings
 from fractions import Fraction
 
 import av
@@ -293,3 +295,221 @@ def test_samples_that_are_not_finite(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.array([0.0, np.nan, 0.5]), 8000, subtype="FLOAT")
     with pytest.raises(MediaError, match=r"a\.wav: its samples are not all finite"):
         audio.load_audio(tmp_path / "a.wav")
+
+
+def joined(path, *parts):
+    """A file of the bytes of others, as `cat` makes it."""
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+PACKET = {"mp2": 1152, "ac3": 1536}
+
+
+def write_program(path, sound, rate=44100, layout="mono", first_frame=0, hole=0.0, codec="mp2"):
+    """An MPEG transport stream: 2 s of picture at 25 fps, its time stamps from a frame on; the second half of the sound `hole` s late."""
+    with av.open(str(path), "w", format="mpegts") as container:
+        picture = container.add_stream("mpeg2video", rate=25)
+        picture.width = picture.height = 64
+        stream = container.add_stream(codec, rate=rate, layout=layout)
+        for i in range(50):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), i, np.uint8), format="rgb24")
+            frame.pts = first_frame + i
+            container.mux(picture.encode(frame))
+        for begin in range(0, len(sound) + 1 - PACKET[codec], PACKET[codec]):
+            chunk = np.round(sound[begin : begin + PACKET[codec]] * 32767).astype(np.int16)
+            chunk = np.stack([chunk] * stream.codec_context.layout.nb_channels, axis=1).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(chunk, "s16", layout)
+            frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
+            frame.pts = begin + round(hole * rate) * (begin >= len(sound) // 2)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        container.mux(picture.encode(None))
+    return path
+
+
+def noise(seconds, rate=44100, seed=0):
+    return np.random.default_rng(seed).uniform(-0.3, 0.3, round(seconds * rate)).astype(np.float32)
+
+
+def assert_same_sound(found, expected, skip=1200, atol=2e-4):
+    """But for the first packet, into which the decoder carries over what it decoded before, and for dither (one step of 16 bits)."""
+    assert len(found) == len(expected)
+    np.testing.assert_allclose(found[skip:], expected[skip:], atol=atol)
+
+
+def test_each_of_concatenated_clips_is_heard_with_its_picture(tmp_path, realdata):
+    """Eight files of 3 s of picture and 2.978 s of sound, whose time stamps all begin at 0."""
+    clips = sorted((realdata / "video_grid").glob("*.mpg"))
+    path = joined(tmp_path / "a.mpg", *clips)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MediaWarning)
+        sound = audio.read_sound(path)
+    rate = sound.sample_rate
+    assert sound.spans == tuple((3.0 * i, pytest.approx(3 * i + 2.978, abs=1e-3)) for i in range(8))
+    with pytest.warns(MediaWarning, match="repaired"):
+        times = video.frame_times(path)
+    singles = [audio.load_audio(clip)[0] for clip in clips]
+    for time, single in zip(times[::75], singles, strict=True):
+        assert_same_sound(sound.samples[round(time * rate) :][: len(single)], single)
+    follows_on, _ = audio.load_audio(path, align="stream")
+    assert_same_sound(follows_on[-len(singles[-1]) :], singles[-1])
+    assert len(follows_on) == sum(map(len, singles))
+
+
+def test_hole_after_a_restart_of_the_time_stamps(tmp_path):
+    a = write_program(tmp_path / "a.ts", noise(1.8))
+    b = write_program(tmp_path / "b.ts", noise(1.0, seed=1), hole=0.5)
+    sound = audio.read_sound(joined(tmp_path / "ab.ts", a, b, b))
+    single = audio.read_sound(b)
+    assert len(single.spans) == 2
+    (_, hole), (after, _) = single.spans
+    assert after - hole == pytest.approx(0.5, abs=0.02)
+    assert len(sound.spans) == 5
+    assert [stop for _, stop in sound.spans[1::2]] == pytest.approx([2 + hole, 4 + hole], abs=1e-4)
+    assert [start for start, _ in sound.spans[2::2]] == pytest.approx([2 + after, 4 + after], abs=1e-4)
+    for start in (2, 4):
+        # The first sound of `b` alone is cut: it is up to a packet earlier than the picture.
+        assert_same_sound(sound.samples[start * 44100 :][: len(single.samples)], single.samples, skip=2400)
+
+
+def test_sound_longer_than_its_picture_before_a_restart(tmp_path):
+    """The overlap of half a second is heard once, the first part of it; twice, so that errors would add up."""
+    a, b = (write_program(tmp_path / f"{name}.ts", noise(2.5, seed=i)) for i, name in enumerate("ab"))
+    samples, rate = audio.load_audio(joined(tmp_path / "aba.ts", a, b, a))
+    of_a, of_b = audio.load_audio(a)[0], audio.load_audio(b)[0]
+    longer = len(of_a) - 2 * rate
+    assert longer / rate == pytest.approx(0.5, abs=0.05)
+    assert_same_sound(samples[: len(of_a)], of_a)
+    assert_same_sound(samples[len(of_a) : 2 * rate + len(of_b)], of_b[longer:], skip=0)
+    assert_same_sound(samples[2 * rate + len(of_b) :], of_a[longer:], skip=0)
+
+
+def test_time_stamps_of_sound_alone_start_over(tmp_path):
+    a = write_program(tmp_path / "a.ts", noise(1.8))
+    b = write_program(tmp_path / "b.ts", noise(1.8, seed=1), first_frame=50)
+    with pytest.warns(
+        MediaWarning,
+        match=r"ab\.ts: .*start over 1 time\(s\), those of the picture 0.*out of step; write the file anew",
+    ):
+        sound = audio.read_sound(joined(tmp_path / "ab.ts", a, b))
+    assert len(sound.spans) == 1
+    length = len(audio.load_audio(a)[0]) + len(audio.load_audio(b, align="stream")[0])
+    assert len(sound.samples) == length
+
+
+@pytest.mark.parametrize("formats", [("stereo", 44100, "mono", 44100), ("mono", 44100, "stereo", 48000)])
+def test_format_of_sound_that_changes_midway(tmp_path, formats):
+    """Neither time nor level changes at the joins; channels and rate are those of the beginning."""
+    parts = []
+    for i, (layout, rate) in enumerate(zip(formats[::2], formats[1::2])):
+        tone = 0.5 * np.sin(2 * np.pi * 441 * np.arange(2 * rate) / rate)
+        parts.append(write_program(tmp_path / f"{i}.ts", tone, rate, layout, codec="ac3"))
+    path = joined(tmp_path / "a.ts", *parts, parts[0])
+    samples, rate = audio.load_audio(path, align="stream")
+    assert rate == 44100
+    first, second = (audio.load_audio(part, 44100, align="stream")[0] for part in parts)
+    assert len(samples) - 2 * len(first) - len(second) in (0, 1)  # FFmpeg rounds the length up
+    middle = slice(1600, -100)  # without the packet that FFmpeg lays over the other part
+    np.testing.assert_allclose(samples[: len(first)], first, atol=1e-4)
+    np.testing.assert_allclose(samples[len(first) :][: len(second)][middle], second[middle], atol=1e-4)
+    np.testing.assert_allclose(samples[-len(first) :][middle], first[middle], atol=1e-4)
+    channels, _ = audio.load_audio(path, mono=False, align="stream")
+    assert channels.shape == (len(samples), 2 if formats[0] == "stereo" else 1)
+    np.testing.assert_allclose(channels.mean(axis=1), samples, atol=1e-4)
+    in_step = audio.read_sound(path)
+    assert in_step.spans[-1][1] == pytest.approx(4 + audio.read_sound(parts[0]).spans[0][1], abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "kind", [{}, {"endian": "BIG"}, {"format": "RF64"}, {"format": "AIFF"}, {"format": "WAVEX", "subtype": "PCM_24"}]
+)
+def test_cut_wav_says_so(tmp_path, kind):
+    stereo = np.stack([noise(1.0, 8000)] * 2, axis=1)
+    soundfile.write(tmp_path / "a.wav", stereo, 8000, **{"format": "WAV", "subtype": "PCM_16", **kind})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MediaWarning)
+        whole, _ = audio.load_audio(tmp_path / "a.wav")
+    cut = tmp_path / "cut.wav"
+    cut.write_bytes((tmp_path / "a.wav").read_bytes()[:-12000])
+    with pytest.warns(MediaWarning, match=r"cut\.wav: .*its end is missing; replace it by an intact copy"):
+        samples, _ = audio.load_audio(cut)
+    lost = 12000 // (6 if "PCM_24" in kind.values() else 4)
+    np.testing.assert_array_equal(samples, whole[:-lost])
+
+
+def with_announced_size(path, size):
+    """A WAV file with another size in the header of its samples, as programs leave it that cannot go back to it."""
+    content = path.read_bytes()
+    place = content.index(b"data") + 4
+    path.write_bytes(content[:place] + struct.pack("<I", size) + content[place + 4 :])
+
+
+@pytest.mark.parametrize("size", [0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_streamed_wav_is_not_called_cut(tmp_path, size):
+    path = audio.write_wav(tmp_path / "a.wav", noise(1.0, 8000), 8000)
+    whole, _ = audio.load_audio(path)
+    with_announced_size(path, size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MediaWarning)
+        np.testing.assert_array_equal(audio.load_audio(path)[0], whole)
+
+
+@pytest.mark.parametrize("content", [noise(1.0, 8000), np.zeros(8000, np.float32)])
+def test_wav_that_was_not_closed(tmp_path, content):
+    """libsndfile takes its announced size of 0 at its word."""
+    path = audio.write_wav(tmp_path / "a.wav", content, 8000)
+    whole, _ = audio.load_audio(path)
+    with_announced_size(path, 0)
+    with pytest.warns(MediaWarning, match=r"a\.wav: its header announces no sound, .*write it anew"):
+        np.testing.assert_array_equal(audio.load_audio(path)[0], whole)
+    soundfile.write(path, content[:0], 8000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MediaWarning)
+        assert not len(audio.load_audio(path)[0])
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_cut_flac_gives_what_decodes_and_says_so(tmp_path, subtype):
+    stereo = np.stack([noise(3.0, 16000), noise(3.0, 16000, seed=1)], axis=1)
+    soundfile.write(tmp_path / "a.flac", stereo, 16000, subtype=subtype)
+    whole, _ = audio.load_audio(tmp_path / "a.flac", mono=False)
+    content = (tmp_path / "a.flac").read_bytes()
+    cut = tmp_path / "cut.flac"
+    cut.write_bytes(content[: len(content) // 2])
+    with pytest.warns(MediaWarning, match=r"cut\.flac: damaged or cut .*; replace it by an intact copy"):
+        samples, rate = audio.load_audio(cut, mono=False)
+    assert rate == 16000
+    assert 1.0 < len(samples) / rate < 1.5
+    np.testing.assert_array_equal(samples, whole[: len(samples)])
+    with pytest.warns(MediaWarning, match=r"cut\.flac: damaged"):
+        assert audio.read_sound(cut, 8000).channels == 2
+
+
+def test_flac_of_unknown_length(tmp_path):
+    soundfile.write(tmp_path / "a.flac", noise(1.0, 16000), 16000)
+    whole, _ = audio.load_audio(tmp_path / "a.flac")
+    content = bytearray((tmp_path / "a.flac").read_bytes())
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)  # number of samples: unknown
+    (tmp_path / "piped.flac").write_bytes(content)
+    with pytest.warns(MediaWarning, match=r"piped\.flac: its header does not tell the length"):
+        np.testing.assert_array_equal(audio.load_audio(tmp_path / "piped.flac")[0], whole)
+
+
+def test_damaged_ogg_gives_what_decodes_and_says_so(tmp_path):
+    soundfile.write(tmp_path / "a.ogg", noise(3.0, 16000), 16000)
+    content = bytearray((tmp_path / "a.ogg").read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 200] = bytes(200)
+    (tmp_path / "a.ogg").write_bytes(content)
+    with pytest.warns(MediaWarning, match=r"a\.ogg: damaged .*; replace it by an intact copy"):
+        samples, _ = audio.load_audio(tmp_path / "a.ogg")
+    assert 1.0 < len(samples) / 16000 <= 3.0
+
+
+def test_sound_file_of_which_nothing_decodes(tmp_path):
+    soundfile.write(tmp_path / "a.flac", noise(1.0, 16000), 16000)
+    (tmp_path / "a.flac").write_bytes((tmp_path / "a.flac").read_bytes()[:100])
+    with pytest.raises(MediaError, match=r"a\.flac.*replace .* by an intact copy"):
+        audio.load_audio(tmp_path / "a.flac")
