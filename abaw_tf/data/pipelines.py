@@ -184,7 +184,7 @@ def track_windows(
         One store per model input.
     table : pandas.DataFrame
         ``trial, frame`` and the labels of the outputs, every frame a row; no paths needed.
-    fill : {"previous", "zeros"} or dict
+    fill : {"previous", "zeros", "nan"} or dict
         What stands in for frames without an image, for all stores or by input name.
     size, stride, target, tail, across_gaps, context
         As in `image_windows`.

@@ -10,6 +10,7 @@ import numpy as np
 
 from abaw_tf.data.half import widen
 from abaw_tf.features.images import read_image
+from abaw_tf.features.track import BLANKS
 
 BOX = ("left", "top", "right", "bottom")
 
@@ -75,7 +76,7 @@ class TrackSource:
         Or any object whose ``read(trial)`` returns a `FeatureTrack`.
     table : pandas.DataFrame
         Columns ``trial`` and ``frame`` of each row.
-    fill : {"previous", "zeros"}
+    fill : {"previous", "zeros", "nan"}
         What stands in for frames without an image.
     optional : bool
         A trial without any image is NaN.
@@ -108,7 +109,7 @@ class TrackSource:
             absent = optional and track.missing.all()
             self._row[rows] = -1 if absent else track.source_rows(fill)[frames[rows]]
             self._values.append(track.values)
-            self._blank.append(np.nan if absent else 0.0)
+            self._blank.append(np.nan if absent else BLANKS.get(fill, 0.0))
         dims = {values.shape[1] for values in self._values}
         if len(dims) > 1:
             raise ValueError(f"all tracks of a store must have one dimension. Received: {sorted(dims)}")

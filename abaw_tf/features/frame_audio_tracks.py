@@ -106,6 +106,13 @@ def extract_frame_audio(
     return extract_trials(report, names, extract_one, NAME, progress)
 
 
+def _period(dataset, trial, n_frames):
+    """Seconds between frames where their times do not tell: of a single one. None where they do."""
+    if n_frames > 1:
+        return None
+    return 1 / float(dataset.trials().set_index("trial").loc[trial, "fps"])
+
+
 def _extract_trial(dataset, trial, store, config, dtype, compute, read, report):
     path = dataset.video_path(trial)
     if path is None:
@@ -117,7 +124,7 @@ def _extract_trial(dataset, trial, store, config, dtype, compute, read, report):
         return
     renewed = store.has(trial)
     sound = read(path)
-    track = frame_audio(sound, dataset.times(trial), config, compute=compute)
+    track = frame_audio(sound, dataset.times(trial), config, _period(dataset, trial, source["n_frames"]), compute)
     notes = {
         "channels": sound.channels,
         "source_rate": sound.source_rate,

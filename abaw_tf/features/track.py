@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-POLICIES = ("previous", "zeros")
+POLICIES = ("previous", "zeros", "nan")
+BLANKS = {"zeros": 0.0, "nan": np.nan}
+"""What a missing frame is filled with, by policy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,8 @@ class FeatureTrack:
     def source_rows(self, policy="previous"):
         """Row of `values` that stands for each frame, int64 (n_frames,), so that windows can be gathered without a filled copy.
 
-        ``"previous"``: the last frame that has an image, before the first one the first. ``"zeros"``: -1 for a missing frame.
+        ``"previous"``: the last frame that has an image, before the first one the first. ``"zeros"`` and ``"nan"``: -1 for
+        a missing frame.
 
         Raises
         ------
@@ -45,7 +48,7 @@ class FeatureTrack:
         if policy not in POLICIES:
             raise ValueError(f"`policy` must be one of {POLICIES}. Received: policy={policy!r}")
         rows = np.where(self.missing, -1, np.arange(len(self), dtype=np.int64))
-        if policy == "zeros":
+        if policy in BLANKS:
             return rows
         if not self.can_fill(policy):
             raise ValueError(
@@ -59,7 +62,8 @@ class FeatureTrack:
         """Features of the given frames as float32, missing ones filled by `policy` (see :meth:`source_rows`)."""
         rows = self.source_rows(policy)[np.asarray(frames)]
         taken = self.values[np.maximum(rows, 0)].astype(np.float32)
-        taken[rows < 0] = 0
+        if policy in BLANKS:
+            taken[rows < 0] = BLANKS[policy]
         return taken
 
     def filled(self, policy="previous"):

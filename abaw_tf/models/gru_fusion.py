@@ -257,7 +257,7 @@ class GruFusionRecipe(KerasRecipe):
 
     def inputs(self):
         tracks = {
-            "audio": Track("audio", fill="zeros", extractor="frame_audio", optional=True),
+            "audio": Track("audio", fill="nan", extractor="frame_audio", optional=True),
             "expnet": Track("expnet", run=self.face_run, layer=self.face_layer, kind=self.image_kind, optional=True),
             "openface": Track("openface", extractor="openface", optional=True),
         }

@@ -117,7 +117,8 @@ def _task(recipe):
 
 
 def _kind(recipe):
-    if isinstance(recipe, KerasRecipe):
-        for need in recipe.inputs().values():
-            return getattr(need, "kind", "cropped_aligned")
-    return "cropped_aligned"
+    """The crops that count: those that the network looks at, or that its tracks of faces are made from."""
+    needs = recipe.inputs().values() if isinstance(recipe, KerasRecipe) else ()
+    # Measured tracks, of sound or by OpenFace, are made from no crops at all.
+    kinds = [need.kind for need in needs if hasattr(need, "kind") and not getattr(need, "extractor", "")]
+    return kinds[0] if kinds else "cropped_aligned"

@@ -37,7 +37,7 @@ class Track:
     store : str
         Name of the feature store that the caller hands to the runner (unless `run` is given).
     fill : str
-        What stands in for a frame without a face: ``"previous"`` or ``"zeros"``.
+        What stands in for a frame without a face, or without sound: ``"previous"``, ``"zeros"``, or ``"nan"``, which the model must take.
     run, layer : str
         Run folder of a trained model, and the layer of it whose output is the track; the runner then computes the store.
     layers : tuple of str

@@ -299,6 +299,14 @@ def test_an_optional_track_without_any_row_is_nan(table, store, fill, tmp_path):
     assert np.isfinite(windows[1]).all()
 
 
+def test_holes_may_be_nan(table, store):
+    source = TrackSource(store, table, "nan")
+    values, _ = source.read(np.arange(len(table)))
+    missing = np.concatenate([store.read(trial).missing[rows["frame"]] for trial, rows in table.groupby("trial")])
+    assert 0 < missing.sum() < len(missing)
+    assert np.isnan(values).all(axis=1).tolist() == np.isnan(values).any(axis=1).tolist() == missing.tolist()
+
+
 def test_a_track_that_does_not_fit_its_trial_is_named(table, store):
     longer = pd.concat([table, table.tail(1).assign(frame=7)])
     with pytest.raises(ValueError, match="'b': its track has 7 frames but frame 7"):

@@ -59,6 +59,17 @@ def test_tracks_of_a_dataset(dataset, tmp_path):
     assert report.images == 2 * 25 + 13 + 25
 
 
+def test_a_trial_of_a_single_frame(dataset, tmp_path):
+    """Its segment lasts two frames at the video's rate."""
+    noise = np.random.default_rng(1).normal(0, 0.1, RATE).astype(np.float32)
+    dataset.paths["one"] = write(tmp_path / "one.mkv", n=1, samples=noise)
+    dataset.trials = lambda: pd.DataFrame({"trial": ["one"], "fps": [25.0]})
+    dataset.n_frames = lambda trial: 1
+    report = tracks.extract_frame_audio(dataset, tmp_path / "out", progress=False)
+    expected = frame_audio(dataset.paths["one"], [0.0], period=0.04).values
+    np.testing.assert_array_equal(FeatureStore.open(report.folder).read("one").values, expected)
+
+
 def test_what_is_odd_is_reported(dataset, tmp_path):
     report = tracks.extract_frame_audio(dataset, tmp_path / "out", progress=False)
     assert report.findings == {

@@ -246,6 +246,8 @@ def test_previous_frame_stands_for_a_missing_one():
     assert holes.filled("zeros")[:, 1].tolist() == [0, 0, 103, 0, 105, 106, 0]
     assert holes.take([6, 3])[:, 0].tolist() == [6, 3]
     assert holes.take([6, 4], "zeros")[:, 0].tolist() == [0, 5]
+    assert np.isnan(holes.filled("nan")).tolist() == np.repeat(holes.missing[:, None], 2, axis=1).tolist()
+    np.testing.assert_array_equal(holes.take([4, 2], "nan"), [[5, 105], [3, 103]])
     assert track([0, 0, 1]).filled()[:, 0].tolist() == [1, 2, 2]
 
 

@@ -154,11 +154,12 @@ def test_frames_that_are_not_there_are_average_frames(tmp_path):
         adapt(build_gru_fusion(**SMALL), tf.data.Dataset.from_tensor_slices(nothing).batch(7))
 
 
-def test_a_feature_that_was_constant_in_training_stays_small():
-    """Such as an action unit that no training subject has shown, or a feature that never fired."""
-    model, x = build_gru_fusion(**SMALL), batch(20)
+@pytest.mark.parametrize(("n", "size"), [(20, 7), (1600, 64)])
+def test_a_feature_that_was_constant_in_training_stays_small(n, size):
+    """Such as an action unit that no training subject has shown, or a feature that never fired; also over many frames."""
+    model, x = build_gru_fusion(**SMALL), batch(n)
     x["openface"][..., 0], x["openface"][..., 1] = 0.0, 0.1
-    adapt(model, tf.data.Dataset.from_tensor_slices(x).batch(7))
+    adapt(model, tf.data.Dataset.from_tensor_slices(x).batch(size))
     layer = model.get_layer("openface_branch").get_layer("openface_normalization")
     seen = np.array(x["openface"])
     np.testing.assert_allclose(np.asarray(layer(seen))[..., :2], 0, atol=1e-6)

@@ -1,5 +1,7 @@
 """The recipe of Rasipuram et al. 2020: sound and OpenFace from the dataset itself, ExpNet's features from a store."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from interruption import train_interrupted
@@ -9,6 +11,7 @@ from abaw_tf.data import AffWild2
 from abaw_tf.evaluation import evaluate, label_table
 from abaw_tf.features.store import FeatureStore
 from abaw_tf.training import Recipe, RecipeError, Run, RunError, predict, train
+from abaw_tf.training.datasets import frame_table
 from abaw_tf.training.silencing import missing_modality_table
 
 TINY = {
@@ -206,6 +209,35 @@ def test_trials_without_sound_cannot_be_heard(dataset, tmp_path):
     assert f"no sound, hence no prediction: {silent[1]}" in table.attrs["notes"]
     with pytest.raises(RunError, match="no trial has sound"):
         predict(run, dataset, "test", stores=stores, progress=False)
+
+
+def test_frames_without_sound_are_average_frames(dataset, stores, tmp_path):
+    """Such as those before a late beginning: zeros would be louder than speech to the network. Nor do they count in the statistics."""
+    trials = sorted(dataset.trials()["trial"])
+    audio, rng = FeatureStore(tmp_path / "stores", "audio", {}, "0" * 64), np.random.default_rng(0)
+    for trial in trials:
+        missing = np.arange(dataset.n_frames(trial)) < 20
+        audio.write(trial, rng.normal(-300, 9, (len(missing), 3)), missing, dtype="float32")
+    changes = {"dimensions": {"expnet": 3, "audio": 3}, "epochs": 1, "modalities": ("audio", "expnet")}
+    recipe = Recipe.from_preset("gru_fusion", "small", **{**TINY, **changes})
+    run = train(recipe, dataset, tmp_path / "run", stores={**stores, "audio": audio}, progress=False)
+    model = run.load_model()
+    mean = np.asarray(model.get_layer("audio_branch").get_layer("audio_normalization").mean).ravel()
+    np.testing.assert_allclose(mean, -300, atol=3)  # with zeros it would be -250
+    trial = dataset.trials("validation", "valence_arousal")["trial"].iloc[0]
+    table = predict(run, dataset, "validation", stores={**stores, "audio": audio}, progress=False)
+    found = table.loc[table["trial"] == trial, ["valence", "arousal"]].to_numpy()[:10]
+    seen = {"audio": np.tile(mean, (1, 15, 1)), "expnet": stores["expnet"].read(trial).filled()[None, :15]}
+    np.testing.assert_allclose(found, model.predict(seen, verbose=0)["valence_arousal"][0, :10], atol=1e-5)
+
+
+def test_the_crops_that_count_are_those_of_the_faces(dataset):
+    """Whatever other inputs come first."""
+    for modalities, kind in ((("audio", "expnet"), "cropped"), (("audio", "openface"), "cropped_aligned")):
+        recipe = Recipe.from_preset("gru_fusion", "small", modalities=modalities, image_kind="cropped")
+        table = frame_table(recipe, dataset, "validation")
+        folders = {Path(path).parent.parent.name for path in table["path"].dropna()}
+        assert folders == {kind}
 
 
 @pytest.mark.slow
