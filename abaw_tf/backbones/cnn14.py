@@ -89,7 +89,7 @@ def build_cnn14(
     spec_augment : (int, int) or None
         In training two stripes of so many frames, and two of so many bands, are silenced at most
         (:class:`abaw_tf.backbones.spec_augment.SpecAugmentation`); None: nothing is. The default is what the published network trains
-        with; sound much shorter than 3 s needs less, and stripes that can cover all of the `samples` are refused.
+        with; sound much shorter than 3 s needs less.
     fourier : {"fft", "matmul"}
         How spectra are computed, see :class:`abaw_tf.backbones.log_mel.LogMelSpectrogram`; ``"matmul"`` for export to ONNX.
     name : str
@@ -129,7 +129,6 @@ def build_cnn14(
     # In float32: halves are too coarse for decibels that are not normalised yet.
     x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype="float32", name="bn0")(front_end(sound))
     if spec_augment is not None:
-        _check_stripes(spec_augment, x.shape[1])
         x = SpecAugmentation(*spec_augment, dtype="float32", name="spec_augment")(x)
     x = layers.Reshape((-1, MELS, 1), name="one_channel")(x)
     for i, filters in enumerate(widths, start=1):
@@ -176,15 +175,6 @@ def _check(classes, widths, embedding):
     for what, value in [("classes", classes), ("embedding", embedding), *(("widths", width) for width in widths)]:
         if value < 1:
             raise ValueError(f"`{what}` must be positive. Received: {value}")
-
-
-def _check_stripes(spec_augment, frames):
-    """Refuse stripes as long as the sound: a network that is trained on silence learns nothing and does not say so."""
-    if frames is not None and spec_augment[0] > frames:
-        raise ValueError(
-            f"`spec_augment` must silence less than the whole sound, which has {frames} frames: give narrower stripes, or None. "
-            f"Received: spec_augment={spec_augment}"
-        )
 
 
 def _block(x, filters, name):

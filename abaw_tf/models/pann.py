@@ -37,7 +37,7 @@ def build_pann(
     samples : int
         Length of a window: 48,000, 3 s at 16 kHz (paper).
     sample_rate, weights, widths, embedding, mismatch, spec_augment
-        See :func:`abaw_tf.backbones.cnn14.build_cnn14`.
+        See :func:`abaw_tf.backbones.cnn14.build_cnn14`. Stripes that together can silence a whole window are refused.
     name : str
         Name of the model.
 
@@ -57,7 +57,19 @@ def build_pann(
     if n_classes < 2:
         raise ValueError(f"`n_classes` must be at least 2. Received: n_classes={n_classes}")
     trunk = build_cnn14(n_classes, sample_rate, samples, widths, embedding, "softmax", weights, mismatch, spec_augment)
+    if spec_augment is not None:
+        _check_stripes(trunk.get_layer("spec_augment"))
     return keras.Model({"sound": trunk.input}, {"expression": trunk.output}, name=name)
+
+
+def _check_stripes(augmentation):
+    """Refuse stripes that leave nothing: a network that is trained on silence learns nothing and does not say so."""
+    frames, widest = augmentation.input.shape[1], augmentation.time_width - 1
+    if augmentation.stripes * widest >= frames:
+        raise ValueError(
+            f"`spec_augment` can silence all {frames} frames of a window ({augmentation.stripes} stripes of up to {widest}): give narrower "
+            f"stripes, or None. Received: spec_augment={(augmentation.time_width, augmentation.band_width)}"
+        )
 
 
 @dataclass(frozen=True)
