@@ -16,11 +16,13 @@ from abaw_tf.features.functionals import majority_label
 from abaw_tf.labels import check_option
 from abaw_tf.targets import SOUND_TARGETS
 
+_SAME_TIME = 1e-6  # seconds: far more than the rounding of stored times (3e-8), far less than a frame lasts
+
 
 def count_instants(times, label_rate) -> int:
     """Number of instants from the first frame to the last, both included."""
-    # A time such as 0.6000000000000001 s is that of instant 3.
-    return int(np.floor(times[-1] * label_rate + 1e-6)) + 1
+    # A time such as 0.5999999999999999 s is that of instant 3.
+    return int(np.floor((times[-1] + _SAME_TIME) * label_rate)) + 1
 
 
 def nearest_frames(times, label_rate):
@@ -41,7 +43,7 @@ def nearest_frames(times, label_rate):
     """
     times = np.asarray(times, np.float64)
     instants = np.arange(count_instants(times, label_rate)) / label_rate
-    return np.searchsorted((times[1:] + times[:-1]) / 2, instants - 1e-9).astype(np.int64)
+    return np.searchsorted((times[1:] + times[:-1]) / 2, instants - _SAME_TIME).astype(np.int64)
 
 
 def instant_table(table, times, label_rate):

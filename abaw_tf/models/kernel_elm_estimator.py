@@ -8,6 +8,7 @@ W. Zong, G.-B. Huang, Y. Chen, "Weighted extreme learning machine for imbalance 
 """
 
 import copy
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -42,7 +43,8 @@ class KernelELM(SavedEstimator, ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     C : float or "auto"
-        Cost: the ridge is 1/C. ``"auto"``: the one of `COSTS` with the best macro F1 on held-out folds, the smallest one at a tie.
+        Cost: the ridge is 1/C. ``"auto"``: the one of `COSTS` with the best macro F1 on held-out folds, the smallest one at a tie. Costs
+        whose equations cannot be solved in the precision of the features, in some fold, do not take part.
     kernel : {"linear", "rbf", "poly"}
         x·y, exp(-gamma·|x - y|²), (gamma·x·y + coef0)^degree. JCS writes the second one exp(-|x - y|²/p): gamma is 1/p.
     gamma : float, optional
@@ -50,7 +52,7 @@ class KernelELM(SavedEstimator, ClassifierMixin, BaseEstimator):
     class_weight : None, "balanced", float or dict
         See :func:`abaw_tf.training.class_weights.estimator_class_weights`; a number is the ratio r of logarithmic weights.
     degree, coef0 : float
-        Of the polynomial kernel.
+        Of the polynomial kernel; its degree is a whole number.
     normalize : bool
         Bring each feature to mean 0 and variance 1 over the training windows, then each window to Euclidean norm 1.
     folds : int
@@ -76,7 +78,8 @@ class KernelELM(SavedEstimator, ClassifierMixin, BaseEstimator):
     -----
     float32 features are worked on in float32, all others in float64; of normalised windows, the scores usually differ by less than
     1e-3 for the costs of `COSTS`. The linear kernel is solved over features where they are fewer than the windows. Memory is about
-    that of one kernel matrix, twice that while several costs are compared, and of the normalised features.
+    that of one kernel matrix, twice that while several costs are compared, and of the normalised features. With ``C="auto"`` or `groups`
+    each fold also copies the features of its training windows: about 0.5 GB at 20,000 windows × 8192 float32 features.
 
     The authors do not say how they made probabilities of the scores s. Here they are softmax(s / T). With `groups` (videos or people) the
     temperature T minimises the log loss on held-out folds that keep each group in one fold; without, T is 1, because folds that share
@@ -136,6 +139,11 @@ class KernelELM(SavedEstimator, ClassifierMixin, BaseEstimator):
         ------
         ValueError
             Fewer than two classes, a parameter out of range, bad arrays, or a matrix that is not positive definite in their precision.
+
+        Warns
+        -----
+        UserWarning
+            The cost that ``C="auto"`` has found can be solved on the folds, but not on all windows; a smaller one is taken.
         """
         X, y = check_X_y(X, y, dtype=_FLOATS, order="C")
         check_classification_targets(y)
@@ -150,8 +158,10 @@ class KernelELM(SavedEstimator, ClassifierMixin, BaseEstimator):
         self.gamma_ = default_gamma if self.gamma is None else float(self.gamma)
         self.class_weight_ = estimator_class_weights(self.class_weight, self.classes_, index)
         weights = self.class_weight_[index].astype(X.dtype)
-        self.C_, self.temperature_ = self._choose(X, index, weights, groups)
-        (coefficients,) = self._learn(X, index, weights, (self.C_,))
+        held_out = self._held_out(X, index, weights, groups)
+        self.C_, coefficients = self._learn_best(X, index, weights, held_out)
+        own = [(scores, truth, len(present)) for scores, truth, present in held_out[self.C_]]
+        self.temperature_ = 1.0 if groups is None else best_temperature(own, lambda scores, n_classes: scores)
         if self.kernel == "linear":
             self.coef_ = np.ascontiguousarray(coefficients.T)
         else:
@@ -191,20 +201,24 @@ class KernelELM(SavedEstimator, ClassifierMixin, BaseEstimator):
             if value not in others and not (isinstance(value, Real) and 0 < value < np.inf):
                 rule = " or ".join(["positive", *map(repr, others)])
                 raise ValueError(f"`{name}` must be {rule}. Received: {name}={value!r}")
+        if self.kernel == "poly" and self.degree % 1:  # powers of negative numbers
+            raise ValueError(f'`degree` must be a whole number for kernel="poly". Received: degree={self.degree!r}')
         for name, kind, rule in (("coef0", Real, "a number"), ("folds", Integral, "a whole number")):
             value = getattr(self, name)
             if not isinstance(value, kind) or not 0 <= value < np.inf:
                 raise ValueError(f"`{name}` must be {rule} of at least 0. Received: {name}={value!r}")
 
-    def _choose(self, X, index, weights, groups):
-        """Cost and temperature, from held-out folds where they are needed."""
+    def _held_out(self, X, index, weights, groups):
+        """Scores on held-out folds, as of `held_out_scores`, of each cost that may be taken; none where they are not needed."""
         costs = COSTS if self.C == "auto" else (float(self.C),)
         if len(costs) == 1 and groups is None:
-            return costs[0], 1.0
+            return {costs[0]: []}
+        is_solved = np.ones(len(costs), bool)
 
         def scores_of(train, classes, test):
             fold = copy.copy(self)
             coefficients = fold._learn(X[train], classes, weights[train], costs)
+            is_solved[:] &= np.isfinite(coefficients).all(axis=(1, 2))
             return np.stack([fold._scores(X[test], of_cost) for of_cost in coefficients]).astype(np.float64)
 
         held_out = held_out_scores(scores_of, np.arange(len(X)), index, groups, self.folds, self.random_state)
@@ -213,11 +227,29 @@ class KernelELM(SavedEstimator, ClassifierMixin, BaseEstimator):
                 'C="auto" needs two folds, each with two classes outside of it: give more groups or windows, or a number for C. '
                 f"Received: {len(X)} windows, {'no' if groups is None else len(np.unique(groups))} groups, folds={self.folds}"
             )
-        best = np.argmax([_macro_f1(held_out, number) for number in range(len(costs))]) if len(costs) > 1 else 0
-        if groups is None:
-            return costs[best], 1.0
-        own = [(scores[best], truth, len(present)) for scores, truth, present in held_out]
-        return costs[best], best_temperature(own, lambda scores, n_classes: scores)
+        if not is_solved.any():
+            raise _unsolvable(costs, X.dtype)
+        return {
+            costs[number]: [(scores[number], truth, present) for scores, truth, present in held_out]
+            for number in np.flatnonzero(is_solved)
+        }
+
+    def _learn_best(self, X, index, weights, held_out):
+        """The cost with the best scores, or the next smaller one that all windows together can be solved with, and its coefficients."""
+        best = max(held_out, key=lambda cost: _macro_f1(held_out[cost])) if len(held_out) > 1 else next(iter(held_out))
+        costs = [cost for cost in reversed(held_out) if cost <= best]
+        for cost in costs:
+            (coefficients,) = self._learn(X, index, weights, (cost,))
+            if np.isfinite(coefficients).all():
+                break
+        else:
+            raise _unsolvable(COSTS if self.C == "auto" else costs, X.dtype)
+        if cost != best:
+            warnings.warn(
+                f'C="auto": C={best:g}, the best one, can be solved on the folds, but not on all windows in {X.dtype}; C={cost:g} is taken',
+                stacklevel=3,
+            )
+        return cost, coefficients
 
     def _learn(self, X, index, weights, costs):
         """Learn the normalisation, keep what the kernel needs, and return the coefficients, (n_costs, n_unknowns, n_classes)."""
@@ -256,8 +288,20 @@ class KernelELM(SavedEstimator, ClassifierMixin, BaseEstimator):
         return np.concatenate(blocks)
 
 
-def _macro_f1(held_out, number):
-    """Macro F1 of the scores of one cost, over all folds together."""
+def _macro_f1(held_out):
+    """Macro F1 of the scores on all folds together."""
     truth = np.concatenate([present[truth] for _, truth, present in held_out])
-    decided = np.concatenate([present[scores[number].argmax(axis=1)] for scores, _, present in held_out])
+    decided = np.concatenate([present[scores.argmax(axis=1)] for scores, _, present in held_out])
     return f1_score(truth, decided, average="macro", zero_division=0)
+
+
+def _unsolvable(costs, dtype):
+    remedies = "features of a smaller range (normalize=True)" + (", or float64 features" if dtype == np.float32 else "")
+    if len(costs) == 1:
+        return ValueError(
+            f"the kernel matrix plus 1/C is not positive definite in {dtype}: take a smaller C, {remedies}. Received: C={costs[0]:g}"
+        )
+    return ValueError(
+        f"with none of the costs is the kernel matrix plus 1/C positive definite in {dtype}: take {remedies}. "
+        f'Received: C="auto", of {", ".join(f"{cost:g}" for cost in costs)}'
+    )

@@ -79,8 +79,8 @@ def held_out_scores(scores_of, X, y, groups=None, n_folds=5, seed=0):
         Per fold: what `scores_of` returned; the held-out samples' classes as positions in `present`; and `present`, the classes that the
         fold's training part has. Samples of other classes are left out. Empty where fewer than two folds are possible.
     """
-    units = np.bincount(y).max() if groups is None else len(np.unique(groups))
-    n_folds = int(min(n_folds, units))
+    units = np.inf if groups is None else len(np.unique(groups))
+    n_folds = int(min(n_folds, units, np.bincount(y).max()))
     if n_folds < 2:
         return []
     splitter = (StratifiedKFold if groups is None else StratifiedGroupKFold)(n_folds, shuffle=True, random_state=seed)

@@ -20,12 +20,19 @@ class SavedEstimator:
     saved_attributes = ()
 
     def save(self, path):
-        """Write the fitted estimator to an ``.npz`` file, which holds numbers only: opening it never runs code."""
+        """Write the fitted estimator to an ``.npz`` file, which holds numbers and text only: opening it never runs code.
+
+        Raises
+        ------
+        TypeError
+            A learned attribute or a parameter is something else; nothing is written.
+        """
         check_is_fitted(self)
         learned = {name: value for name, value in vars(self).items() if name.endswith("_") and name[0] != "_"}
-        parameters = {name: _plain(value) for name, value in self.get_params().items()}
+        learned = {name: _of_numbers_or_text(name, value) for name, value in learned.items()}
+        parameters = json.dumps({name: _plain(value) for name, value in self.get_params().items()})
         with open(path, "wb") as file:
-            np.savez_compressed(file, parameters=json.dumps(parameters), **learned)
+            np.savez_compressed(file, parameters=parameters, **learned)
 
     @classmethod
     def load(cls, path):
@@ -60,6 +67,16 @@ class SavedEstimator:
                 f"Received: shape {X.shape}"
             )
         return X
+
+
+def _of_numbers_or_text(name, value):
+    """The value as an array that is saved without pickling; labels from pandas are Python objects until then."""
+    array = np.asarray(value)
+    if array.dtype.hasobject:
+        array = np.array(array.tolist())
+    if array.dtype.hasobject:
+        raise TypeError(f"an .npz file holds numbers and text only. Received: {name}={value!r}")
+    return array
 
 
 def _plain(value):

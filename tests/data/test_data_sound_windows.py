@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from abaw_tf.data import pipelines, sound_windows
-from abaw_tf.features.waveforms import Waveform
+from abaw_tf.features.waveforms import Waveform, Waveforms
 
 CLOCKS = {
     "slow": np.arange(40) / 7.5,
@@ -41,6 +41,23 @@ def test_instants_take_the_frame_nearest_in_time(name, rate):
         assert found[k] == np.flatnonzero(distances <= distances.min() + 1e-10)[0]  # the earlier one at a tie
         k += 1
     assert len(found) == k
+
+
+@pytest.mark.parametrize("rate", [5, 8, Fraction(10, 3)])
+@pytest.mark.parametrize(
+    "fps", [Fraction(15, 2), Fraction(25, 2), Fraction(45, 2), 24, 25, Fraction(30000, 1001), 30, 60]
+)
+def test_times_that_were_stored_in_single_precision_have_the_same_nearest_frames(fps, rate, tmp_path):
+    exact = [Fraction(k) / fps for k in range(int(60 * fps))]
+    times = np.array(exact, np.float64)
+    sounds = Waveforms(None, tmp_path, 16000)
+    sounds.clocks.write("a", np.stack([np.floor(times), times % 1.0], axis=1), dtype="float32")
+    stored = sounds.times("a")
+    found = sound_windows.nearest_frames(stored, float(rate))
+    n = int(exact[-1] * rate) + 1
+    assert sound_windows.count_instants(stored, float(rate)) == len(found) == n
+    # The earlier one at a tie: half a frame is rounded down.
+    assert found.tolist() == [-int((Fraction(1, 2) - k / Fraction(rate) * fps) // 1) for k in range(n)]
 
 
 def test_labels_at_instants_are_those_of_each_trials_own_clock():

@@ -1,6 +1,9 @@
 """The kernel ELM: agreement with scikit-learn's KernelRidge, weights, precision, cost, probabilities, conventions, files."""
 
+from fractions import Fraction
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +19,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from abaw_tf.data.balance import log_class_weights
+from abaw_tf.models import kernel_elm_estimator
 from abaw_tf.models.kernel_elm import KernelELM
 from abaw_tf.models.kernel_elm_estimator import COSTS
 from abaw_tf.models.windowed_svm import WindowedSVM
@@ -40,7 +44,7 @@ def test_scores_are_those_of_kernel_ridge(kernel, n_classes, dim, C):
     elm = KernelELM(C, kernel, gamma=0.02, degree=2, coef0=0.5).fit(X, y)
     ridge = KernelRidge(alpha=1 / C, kernel=kernel, gamma=0.02, degree=2, coef0=0.5).fit(X, signs(y))
     expected = ridge.predict(new)
-    np.testing.assert_allclose(elm.scores(new), expected, atol=1e-10)
+    np.testing.assert_allclose(elm.scores(new), expected, rtol=0, atol=1e-10)
     np.testing.assert_array_equal(elm.predict(new), np.unique(y)[expected.argmax(axis=1)])
 
 
@@ -48,7 +52,7 @@ def test_defaults_are_those_of_kernel_ridge():
     X, y, _ = blobs(3)
     for kernel in ("linear", "rbf", "poly"):
         expected = KernelRidge(alpha=1, kernel=kernel).fit(X, signs(y)).predict(X)
-        np.testing.assert_allclose(KernelELM(kernel=kernel).fit(X, y).scores(X), expected, atol=1e-10)
+        np.testing.assert_allclose(KernelELM(kernel=kernel).fit(X, y).scores(X), expected, rtol=0, atol=1e-10)
 
 
 @settings(max_examples=40, deadline=None)
@@ -71,7 +75,7 @@ def test_weights_are_sample_weights_of_kernel_ridge(n, dim, n_classes, exponent,
     sample_weight = np.array([weights[label] for label in y])
     ridge = KernelRidge(alpha=1 / C, kernel=kernel).fit(X, signs(y), sample_weight=sample_weight)
     new = rng.normal(size=(10, dim))
-    np.testing.assert_allclose(elm.scores(new), ridge.predict(new), atol=1e-9)
+    np.testing.assert_allclose(elm.scores(new), ridge.predict(new), rtol=1e-7, atol=1e-9)
 
 
 def test_class_weights():
@@ -187,6 +191,106 @@ def test_the_cost_has_the_best_macro_f1_on_held_out_groups(kernel):
     np.testing.assert_array_equal(elm.predict_proba(X), fixed.predict_proba(X))
 
 
+def of_low_rank(noise, n=400, dim=2048, rank=20):
+    """Windows in float32 that lie near a plane: their kernel matrix has hardly more than `rank` eigenvalues."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 7, n)
+    hidden = rng.normal(size=(n, rank)) + 2 * np.eye(7, rank)[y]
+    X = 10 * hidden @ rng.normal(size=(rank, dim)) + noise * rng.normal(size=(n, dim))
+    return X.astype(np.float32), y, np.arange(n) // 10
+
+
+def solved(X, y, C):
+    try:
+        return KernelELM(C).fit(X, y)
+    except ValueError:
+        return None
+
+
+def test_a_cost_that_cannot_be_solved_in_some_fold_is_not_chosen():
+    X, y, groups = of_low_rank(0.05)
+    folds = list(StratifiedGroupKFold(5, shuffle=True, random_state=0).split(X, y, groups))
+    scores = {}
+    for C in COSTS:
+        machines = [solved(X[train], y[train], C) for train, _ in folds]
+        if None not in machines:
+            decided = np.zeros_like(y)
+            for machine, (_, test) in zip(machines, folds):
+                decided[test] = machine.predict(X[test])
+            scores[C] = f1_score(y, decided, average="macro")
+    assert 0 < len(scores) < len(COSTS)
+    for together in (groups, None):
+        elm = KernelELM("auto").fit(X, y, groups=together)
+        assert solved(X, y, elm.C_) is not None
+        assert elm.score(X, y) > 0.5
+    elm = KernelELM("auto").fit(X, y, groups=groups)
+    assert max(scores, key=scores.get) == elm.C_
+    fixed = KernelELM(elm.C_).fit(X, y, groups=groups)
+    np.testing.assert_array_equal(elm.predict_proba(X), fixed.predict_proba(X))
+
+
+def test_a_search_without_any_cost_that_can_be_solved_names_the_remedies():
+    X, y, groups = of_low_rank(1e-3)
+    X *= 1e4
+    rule = r"none of the costs.*float32.*normalize=True.*float64 features.*Received: C=\"auto\", of 0\.0001, .*, 100$"
+    with pytest.raises(ValueError, match=rule):
+        KernelELM("auto").fit(X, y, groups=groups)
+
+
+def without(monkeypatch, cannot):
+    """Let the solver fail for those costs, of equations over so many samples, for which `cannot(cost, n)`."""
+    solutions = kernel_elm_estimator.solutions
+
+    def some_solutions(equations, costs):
+        found = solutions(equations, costs)
+        found[[cannot(cost, len(equations.matrix)) for cost in costs]] = np.nan
+        return found
+
+    monkeypatch.setattr(kernel_elm_estimator, "solutions", some_solutions)
+
+
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+def test_a_cost_that_only_the_folds_can_solve_gives_way_to_the_next_smaller_one(kernel, monkeypatch):
+    X, y, groups = blobs(5, distance=1.0, dim=300)
+    usual = KernelELM("auto", kernel, normalize=True).fit(X, y, groups=groups)
+    place = COSTS.index(usual.C_)
+    assert place > 1
+    smaller = KernelELM(COSTS[place - 2], kernel, normalize=True).fit(X, y, groups=groups)
+    # One of the two below is no longer a candidate, for one fold cannot solve it.
+    sizes = [len(train) for train, _ in StratifiedGroupKFold(5, shuffle=True, random_state=0).split(X, y, groups)]
+    refused = {(usual.C_, len(X)), (COSTS[place - 1], sizes[-1])}
+    without(monkeypatch, lambda cost, n: (cost, n) in refused)
+    with pytest.warns(UserWarning, match=rf"C={usual.C_:g}.*all windows in float64.*C={smaller.C_:g}"):
+        elm = KernelELM("auto", kernel, normalize=True).fit(X, y, groups=groups)
+    assert (elm.C_, elm.temperature_) == (smaller.C_, smaller.temperature_)
+    np.testing.assert_array_equal(elm.predict_proba(X), smaller.predict_proba(X))
+    assert vars(elm).keys() == vars(smaller).keys()
+
+
+def test_costs_that_only_the_folds_can_solve_are_refused(monkeypatch):
+    X, y, groups = blobs(3, dim=300)
+    without(monkeypatch, lambda cost, n: n == len(X))
+    with pytest.raises(ValueError, match=r"none of the costs.*float64"):
+        KernelELM("auto").fit(X, y, groups=groups)
+
+
+@pytest.mark.parametrize("C", [1.0, "auto"])
+def test_a_cost_is_searched_with_as_many_folds_as_the_commonest_class_allows(C):
+    X = blobs(3, n=12)[0]
+    y = np.arange(12) % 4  # 12 windows of 12 people, three of each class
+    elm = KernelELM(C, folds=5).fit(X, y, groups=np.arange(12))
+    three = KernelELM(C, folds=3).fit(X, y, groups=np.arange(12))
+    assert (elm.C_, elm.temperature_) == (three.C_, three.temperature_)
+    assert elm.temperature_ != 1
+
+
+def test_classes_of_one_window_each_leave_no_folds():
+    X = np.eye(4)
+    assert KernelELM().fit(X, np.arange(4), groups=np.arange(4)).temperature_ == 1
+    with pytest.raises(ValueError, match=r"needs two folds.*4 windows, 4 groups"):
+        KernelELM("auto").fit(X, np.arange(4), groups=np.arange(4))
+
+
 def test_it_lives_in_pipelines_and_grouped_searches():
     X, y, groups = blobs(3)
     pipeline = make_pipeline(StandardScaler(), KernelELM(kernel="rbf"))
@@ -219,6 +323,30 @@ def test_a_saved_estimator_comes_back(kernel, normalize, tmp_path):
     assert vars(loaded).keys() == vars(elm).keys()
 
 
+@pytest.mark.parametrize("dtype", [None, object, "category"])
+def test_labels_of_pandas_come_back(dtype, tmp_path):
+    X, y, _ = blobs(3)
+    elm = KernelELM().fit(X, pd.Series(np.array(["anger", "fear", "joy"])[y], dtype=dtype))
+    elm.save(tmp_path / "elm.npz")
+    loaded = KernelELM.load(tmp_path / "elm.npz")
+    assert loaded.classes_.tolist() == ["anger", "fear", "joy"]
+    np.testing.assert_array_equal(loaded.predict(X), elm.predict(X))
+
+
+def test_what_a_file_cannot_hold_is_refused_before_it_is_written(tmp_path):
+    X, y, _ = blobs(2)
+    elm = KernelELM().fit(X, y)
+    elm.save(tmp_path / "elm.npz")
+    before = (tmp_path / "elm.npz").read_bytes()
+    elm.classes_ = np.array([Fraction(1, 2), Fraction(1, 3)])
+    with pytest.raises(TypeError, match=r"numbers and text.*Received: classes_=.*Fraction\(1, 2\)"):
+        elm.save(tmp_path / "elm.npz")
+    elm.classes_, elm.random_state = np.arange(2), np.random.RandomState(0)
+    with pytest.raises(TypeError, match="RandomState"):
+        elm.save(tmp_path / "elm.npz")
+    assert (tmp_path / "elm.npz").read_bytes() == before
+
+
 def test_a_file_of_another_estimator_is_refused(tmp_path):
     X, y, _ = blobs(3)
     WindowedSVM(degree=1).fit(X, y).save(tmp_path / "svm.npz")
@@ -247,6 +375,9 @@ def test_a_file_of_another_estimator_is_refused(tmp_path):
         ({"gamma": -1.0}, "gamma=-1.0"),
         ({"gamma": "scale"}, "gamma='scale'"),
         ({"degree": 0}, "degree=0"),
+        ({"kernel": "poly", "degree": 2.5}, r"whole number.*Received: degree=2\.5"),
+        ({"kernel": "poly", "degree": 0.5}, r"whole number.*Received: degree=0\.5"),
+        ({"kernel": "poly", "degree": -1}, "degree=-1"),
         ({"coef0": -1.0}, r"coef0=-1\.0"),
         ({"folds": 2.5}, r"folds=2\.5"),
         ({"folds": -1}, "folds=-1"),
@@ -262,6 +393,13 @@ def test_wrong_parameters_are_refused_by_fit(parameters, word):
     X, y, _ = blobs(3)
     with pytest.raises(ValueError, match=word):
         KernelELM(**parameters).fit(X, y)
+
+
+def test_a_whole_degree_may_be_a_float_and_other_kernels_ignore_it():
+    X, y, _ = blobs(3)
+    whole, float_ = (KernelELM(kernel="poly", degree=degree).fit(X, y) for degree in (2, np.float64(2)))
+    np.testing.assert_allclose(float_.scores(X), whole.scores(X), rtol=1e-9)
+    assert KernelELM(kernel="rbf", degree=2.5).fit(X, y).score(X, y) > 0.5
 
 
 def test_bad_arrays_are_refused():

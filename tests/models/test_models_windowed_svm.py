@@ -1,6 +1,7 @@
 """The windowed SVM: agreement with scikit-learn's SVC, class weights, probabilities, conventions, files."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -95,6 +96,14 @@ def test_classes_may_be_any_labels_and_groups_may_lack_some():
     assert svm.predict_proba(X).shape == (len(X), 3)
 
 
+def test_the_commonest_class_limits_the_folds():
+    X = blobs(3, n=12)[0]
+    y = np.arange(12) % 4  # 12 windows of 12 people, three of each class
+    svm, three = (WindowedSVM(degree=1, calibration_folds=n).fit(X, y, groups=np.arange(12)) for n in (5, 3))
+    assert svm.temperature_ == three.temperature_ != 1
+    assert WindowedSVM(degree=1).fit(np.eye(4), np.arange(4), groups=np.arange(4)).temperature_ == 1
+
+
 def test_a_saved_estimator_comes_back(tmp_path):
     X, y, _ = blobs(4)
     svm = WindowedSVM(C=2.0, r="auto", degree=1)
@@ -104,6 +113,16 @@ def test_a_saved_estimator_comes_back(tmp_path):
     np.testing.assert_array_equal(loaded.predict_proba(X), svm.predict_proba(X))
     np.testing.assert_array_equal(loaded.predict(X), svm.predict(X))
     assert loaded.get_params() == svm.get_params()
+
+
+@pytest.mark.parametrize("dtype", [None, object, "category"])
+def test_labels_of_pandas_come_back(dtype, tmp_path):
+    X, y, _ = blobs(3)
+    svm = WindowedSVM(degree=1).fit(X, pd.Series(np.array(["anger", "fear", "joy"])[y], dtype=dtype))
+    svm.save(tmp_path / "svm.npz")
+    loaded = WindowedSVM.load(tmp_path / "svm.npz")
+    assert loaded.classes_.tolist() == ["anger", "fear", "joy"]
+    np.testing.assert_array_equal(loaded.predict(X), svm.predict(X))
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not an archive", b"\x80\x04pickle"])

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 
-from abaw_tf.training.calibration import class_pairs, couple, fit_temperature
+from abaw_tf.training.calibration import class_pairs, couple, fit_temperature, held_out_scores
 
 
 def test_pairs_come_in_the_order_of_margins():
@@ -58,6 +58,16 @@ def test_groups_stay_together_and_folds_may_lack_a_class():
         assert classes == set(range(len(classes)))
 
 
+@pytest.mark.parametrize(("per_class", "n_folds"), [(3, 3), (2, 2), (1, 0), (7, 5)])
+def test_the_commonest_class_limits_the_folds_of_groups_too(per_class, n_folds):
+    y = np.arange(4 * per_class) % 4
+    everyone = np.arange(len(y))  # each is a group
+    for groups in (everyone, None):
+        held_out = held_out_scores(lambda X, y, new: np.zeros((len(new), 4)), y[:, None], y, groups, 5)
+        assert len(held_out) == n_folds
+
+
 def test_without_two_folds_the_temperature_is_one():
+    assert fit_temperature(None, np.zeros((4, 1)), np.arange(4), groups=np.arange(4)) == 1.0
     assert fit_temperature(None, np.zeros((4, 1)), np.array([0, 1, 0, 1]), groups=np.zeros(4)) == 1.0
     assert fit_temperature(None, np.zeros((2, 1)), np.array([0, 1])) == 1.0
