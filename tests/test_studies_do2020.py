@@ -180,6 +180,7 @@ def test_a_study_of_image_networks_is_run_once(tmp_path, monkeypatch, synthetic_
 
 
 @pytest.mark.slow
+@pytest.mark.study
 def test_the_study(tmp_path):
     """Every derivation beats the majority class and the plain linear probe; against the tuned one it is a draw (docs/stat_lstm.md)."""
     result = run_study("do2020", work=tmp_path)

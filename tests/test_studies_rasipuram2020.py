@@ -163,6 +163,7 @@ def test_a_small_study_is_run_once(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.study
 def test_the_study(tmp_path):
     """All modalities together are better than each alone, on subjects that neither the training nor the choice of the epochs has seen."""
     result = run_study("rasipuram2020", work=tmp_path)
