@@ -199,6 +199,7 @@ def test_a_network_has_not_heard_whom_it_tells(few, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.study
 def test_the_study(realdata, tmp_path):
     assert STUDIES["dresvyanskiy2020_real"] == "dresvyanskiy2020_real"
     work = tmp_path / "work"

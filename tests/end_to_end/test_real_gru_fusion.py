@@ -253,6 +253,7 @@ def test_clips_are_predicted_by_networks_that_have_not_seen_their_people(clips, 
 
 
 @pytest.mark.slow
+@pytest.mark.study
 def test_the_study(realdata, tmp_path):
     assert STUDIES["rasipuram2020_real"] == "rasipuram2020_real"
     result = rasipuram2020_real.run(realdata, tmp_path / "work", bootstrap=200)

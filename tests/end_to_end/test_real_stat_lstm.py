@@ -248,6 +248,7 @@ def test_training_on_the_teachers_values_and_predicting_other_people(derivation,
 
 
 @pytest.mark.slow
+@pytest.mark.study
 def test_the_study(realdata, tmp_path):
     result = do2020_real.run(realdata, bootstrap=200, work=tmp_path / "work")
     print("\n" + result.format())
