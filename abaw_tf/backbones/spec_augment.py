@@ -10,9 +10,8 @@ class SpecAugmentation(layers.Layer):
 
     Each stripe of each example has a width that is uniform in 0 … width - 1, and begins uniformly in 0 … total - its width - 1 (so the
     last frame and the last band are never silenced, as published); stripes may lie on one another, and in sound shorter than a stripe
-    they leave that last frame only. What is silenced becomes zero, the
-    mean of a normalised spectrogram. The published CNN14 trains so after its first normalisation, with the values that are the defaults
-    here (Kong et al. 2020, §VI; `SpecAugmentation` of torchlibrosa).
+    they may leave that last frame only. What is silenced becomes zero, the mean of a normalised spectrogram. The published CNN14 trains so
+    after its first normalisation, with the values that are the defaults here (Kong et al. 2020, §VI; `SpecAugmentation` of torchlibrosa).
 
     Parameters
     ----------

@@ -65,7 +65,7 @@ def build_pann(
 def _check_stripes(augmentation):
     """Refuse stripes that leave nothing: a network that is trained on silence learns nothing and does not say so."""
     frames, widest = augmentation.input.shape[1], augmentation.time_width - 1
-    if augmentation.stripes * widest >= frames:
+    if frames is not None and augmentation.stripes * widest >= frames:
         raise ValueError(
             f"`spec_augment` can silence all {frames} frames of a window ({augmentation.stripes} stripes of up to {widest}): give narrower "
             f"stripes, or None. Received: spec_augment={(augmentation.time_width, augmentation.band_width)}"
