@@ -5,13 +5,14 @@ which there are many gigabytes per epoch. There are only 65,536 half-precision n
 exact, and it fits into the processor's cache.
 """
 
-import numba
 import numpy as np
+
+from abaw_tf.compiling import compiled
 
 _SINGLE = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _look_up(half, single, table):
     for i in range(half.shape[0]):
         single[i] = table[half[i]]

@@ -1,12 +1,14 @@
 """Confusion matrices of many fusions at once.
 
-The plain way, one fused score, argmax and confusion matrix per draw of weights, takes minutes for a thousand draws of a validation set.
-Here a compiled loop (:mod:`abaw_tf.fusion.confusion_kernels`) decides a frame for 128 draws at a time, in single precision; where the
-winner leads by less than single precision can tell, it decides again in double precision, so that the counts are those of the plain way to
-the last frame. Before that, bounds (:mod:`abaw_tf.fusion.pruning`) settle the frames that no draw, or none of 128 neighbouring draws,
-decides otherwise, and drop the classes that cannot win.
+The plain way, one fused score, argmax and confusion matrix per draw of weights, takes minutes for a thousand draws of a
+validation set. Here a compiled loop (:mod:`abaw_tf.fusion.confusion_kernels`) decides a frame for 128 draws at a time,
+in single precision. Where the winner leads by less than single precision can tell, NumPy decides again in double
+precision, so that the counts are those of the plain way to the last frame. Before that, bounds
+(:mod:`abaw_tf.fusion.pruning`) settle the frames that no draw, or none of 128 neighbouring draws, decides otherwise,
+and drop the classes that cannot win. What NumPy alone does sooner than a compiler starts is left to it.
 """
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -17,6 +19,12 @@ from abaw_tf.fusion.pruning import bound_margin, lead_margin, neighbours, region
 
 MAX_CLASSES = 32
 
+PLAIN_WORK = 1e9
+"""Multiplications that a process does in NumPy before it compiles: about a second's."""
+
+PLAIN_DRAWS, PLAIN_FRAMES = 64, 128
+"""Draws and frames that NumPy decides together: their scores stay in the processor's cache."""
+
 LEAVES = 8
 """Groups of draws that share one pass over the frames."""
 
@@ -26,17 +34,23 @@ STRETCH = 4096
 COUNTERS = 2**22
 """Counters per task, at most, unless one group of draws alone needs more."""
 
+_plain_work = 0.0
 
-def count_confusions(probabilities, y, weights, groups=None, n_groups=None, prune=True, progress=None) -> np.ndarray:
+
+def count_confusions(
+    probabilities, y, weights, groups=None, n_groups=None, prune=True, progress=None, compiled=None
+) -> np.ndarray:
     """Confusion matrix of the fused decision for every draw of weights.
 
-    Decides by the rule of :func:`abaw_tf.fusion.averaging.fused_scores`: the first class with the highest score in double precision.
-    The result does not depend on `prune` or the number of threads (``numba.set_num_threads``).
+    Decides by the rule of :func:`abaw_tf.fusion.averaging.fused_scores`: the first class with the highest score in
+    double precision. The result does not depend on `prune`, `compiled` or the number of threads
+    (``numba.set_num_threads``).
 
     Parameters
     ----------
     probabilities : array, shape (models, frames, classes)
-        float32 or float64, in any memory layout, memory-mapped too; finite on labelled frames. Logarithms will do as well.
+        float32 or float64, in any memory layout, memory-mapped too; finite on labelled frames. Logarithms will do as
+        well.
     y : array of int, shape (frames,)
         True classes; frames with -1 are left out.
     weights : array, shape (draws, models) or (draws, models, classes)
@@ -49,6 +63,8 @@ def count_confusions(probabilities, y, weights, groups=None, n_groups=None, prun
         Count frames whose decision no weights can change only once; the result is the same.
     progress : callable, optional
         Called with the number of draws done since its last call.
+    compiled : bool, optional
+        Whether to use the compiled loops. Default: once the process has done `PLAIN_WORK` multiplications without them.
 
     Returns
     -------
@@ -58,8 +74,8 @@ def count_confusions(probabilities, y, weights, groups=None, n_groups=None, prun
     Raises
     ------
     ValueError
-        When a shape does not fit, there are more than 32 classes, a probability or weight is not finite, a weight is negative, or a
-        label or group is out of range.
+        When a shape does not fit, there are more than 32 classes, a probability or weight is not finite, a weight is
+        negative, or a label or group is out of range.
 
     Examples
     --------
@@ -78,14 +94,59 @@ def count_confusions(probabilities, y, weights, groups=None, n_groups=None, prun
         cells = np.where(y < 0, -1, _checked_codes("groups", groups, n_frames, 0, n_groups) * n_classes + y)
     total = n_classes * (1 if groups is None else n_groups)
     result = np.zeros((len(weights), total, n_classes), np.int64)
-    if len(weights):
-        _count_into(result, probabilities, cells, weights, prune, progress)
+    if compiled is None:
+        compiled = _compiling_pays(len(weights) * probabilities.size)
+    if compiled and len(weights):
+        _count_compiled(result, probabilities, cells, weights, prune, progress)
+    else:
+        _count_plainly(result, probabilities, cells, weights, progress)
     shape = (n_classes, n_classes) if groups is None else (n_groups, n_classes, n_classes)
     return result.reshape(len(weights), *shape)
 
 
-def _count_into(result, probabilities, cells, weights, prune, progress):
-    """Add the confusion rows of all draws to `result` (draws, cells, classes)."""
+def _compiling_pays(work) -> bool:
+    """Whether the compiled loops are loaded, or NumPy would have done more than `PLAIN_WORK` with this work."""
+    global _plain_work
+    if "abaw_tf.fusion.confusion_kernels" in sys.modules:
+        return True
+    _plain_work += work
+    return _plain_work > PLAIN_WORK
+
+
+def _count_plainly(result, probabilities, cells, weights, progress):
+    """Add the confusion rows of all draws to `result` (draws, cells, classes), by NumPy alone."""
+    known, (_, n_cells, n_classes) = np.flatnonzero(cells >= 0), result.shape
+    for first in range(0, len(weights), PLAIN_DRAWS):
+        some = weights[first : first + PLAIN_DRAWS]
+        draws = np.arange(len(some))[:, None] * n_cells
+        for start in range(0, len(known), PLAIN_FRAMES):
+            frames = known[start : start + PLAIN_FRAMES]
+            entries = (draws + cells[frames]) * n_classes + _decisions(probabilities, frames, some)
+            counts = np.bincount(entries.ravel(), minlength=len(some) * n_cells * n_classes)
+            result[first : first + len(some)] += counts.reshape(len(some), n_cells, n_classes)
+        if progress is not None:
+            progress(len(some))
+
+
+def _decisions(probabilities, frames, weights) -> np.ndarray:
+    """Classes (draws, frames) by the rule of `averaging.fused_scores`."""
+    values = probabilities[:, frames].transpose(0, 2, 1).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise _not_finite(probabilities, frames[~np.isfinite(values).all(axis=(0, 1))][0])
+    weights = weights[:, :, None, None] if weights.ndim == 2 else weights[..., None]
+    scores = weights[:, 0] * values[0]
+    product = np.empty_like(scores)
+    for m in range(1, len(values)):
+        scores += np.multiply(weights[:, m], values[m], out=product)
+    highest, decisions = scores[:, 0].copy(), np.zeros((len(scores), len(frames)), np.int64)
+    for c in range(1, scores.shape[1]):
+        decisions[scores[:, c] > highest] = c
+        np.maximum(highest, scores[:, c], out=highest)
+    return decisions
+
+
+def _count_compiled(result, probabilities, cells, weights, prune, progress):
+    """As `_count_plainly`, by the compiled loops."""
     import numba  # not at the top: it takes longer to import than all else here
 
     counter = _Counter(probabilities, cells, weights, result.shape[1], prune)
@@ -126,42 +187,69 @@ class _Counter:
         self.source = probabilities[:, :, ::-1]
         self.source.flags.writeable = False
         self.shared = weights.ndim == 2
-        self.constants = (0,) * self.n_models, (0,) * self.n_classes
         self.leaves = _Leaves(weights, self.n_classes, confusion_kernels.LANES)
 
     def pack(self, frames):
         """`frames` in the layout of the kernels, but for those that all draws decide alike."""
-        block = self.kernels.BLOCK
-        blocks = np.empty((-(-len(frames) // block), self.n_models * self.n_classes * block), np.float32)
-        kept, settled = np.empty(len(frames), np.int64), np.zeros((self.n_cells, self.n_classes), np.int64)
-        n_kept, bad, least = self.kernels.pack(
-            self.source, frames, self.cells, self.leaves.root, self.shared, self.prune, bound_margin(self.n_models),
-            *self.constants, blocks, kept, settled
-        )  # fmt: skip
+        shape = self.n_models * self.n_classes, self.kernels.BLOCK
+        blocks = np.zeros((-(-len(frames) // shape[1]), *shape), np.float32)
+        bad, least = self.kernels.pack(self.source, frames, blocks)
         if bad >= 0:
             raise _not_finite(self.probabilities, bad)
-        return _Part(blocks[: -(-n_kept // block)], kept[:n_kept], settled, np.float32(3 if least < 0 else 1))
+        settled = np.zeros((self.n_cells, self.n_classes), np.int64)
+        if self.prune:
+            number, winner = self._possible(blocks)[:, : len(frames)]
+            alike = number == 1
+            np.add.at(settled, (self.cells[frames[alike]], winner[alike]), 1)
+            if alike.any():
+                frames = frames[~alike]
+                blocks = blocks[: -(-len(frames) // shape[1])]
+                self.kernels.pack(self.source, frames, blocks)
+        return _Part(blocks, frames, self.cells[frames], settled, np.float32(3 if least < 0 else 1))
+
+    def _possible(self, blocks):
+        """How many classes can win some draw, and one that certainly can, for every frame of `blocks`."""
+        room, counted = self._room(0), np.empty((len(blocks), 2 * self.kernels.BLOCK), np.int32)
+        self.kernels.bound(
+            blocks, self.leaves.root, self.shared, bound_margin(self.n_models), room.sums, room.reference, room.upper,
+            room.possible, counted
+        )  # fmt: skip
+        return counted.reshape(len(blocks), 2, self.kernels.BLOCK).transpose(1, 0, 2).reshape(2, -1)
+
+    def _room(self, bias):
+        return self.kernels.room(self.n_models, self.n_classes, bias, _aligned)
 
     def count(self, parts, some):
         """Counts of `some` groups of draws over `parts`, shape (groups, cells, classes, draws)."""
-        single, double, bounds = self.leaves.of(some)
+        draws, single, bounds = self.leaves.of(some)
         counts = _aligned((len(some), self.n_cells, self.n_classes, self.kernels.LANES), np.int32)
         counts[...] = 0
         settled = np.zeros(counts.shape[:-1], np.int32)
-        scratch = _aligned((3, self.kernels.LANES), np.int32)
+        few = np.zeros(len(some), np.int64)
         for part in parts:
+            close = np.zeros((len(some), len(part.frames)), bool)
             self.kernels.count(
-                self.source, part.blocks, part.frames, self.cells, part.bias, single, double, bounds, self.shared,
-                self.prune, bound_margin(self.n_models), lead_margin(self.n_models, self.n_classes), *self.constants,
-                counts, settled, scratch
+                part.blocks, part.cells, single, bounds, self.shared, self.prune, bound_margin(self.n_models),
+                lead_margin(self.n_models, self.n_classes), self._room(part.bias), few, counts, settled, close
             )  # fmt: skip
+            for leaf in range(len(some)):
+                self._count_close(counts[leaf], part.frames[close[leaf]], draws[leaf])
         counts += settled[..., None]
         return counts
+
+    def _count_close(self, counts, frames, draws):
+        """Add the decisions on `frames` in double precision to the `counts` (cells, classes, draws) of a group of
+        draws."""
+        for start in range(0, len(frames), PLAIN_FRAMES):
+            part = frames[start : start + PLAIN_FRAMES]
+            decisions = _decisions(self.probabilities, part, self.leaves.weights[draws])
+            np.add.at(counts, (self.cells[part], decisions, np.arange(len(draws))[:, None]), 1)
 
 
 class _Part(NamedTuple):
     blocks: np.ndarray
     frames: np.ndarray
+    cells: np.ndarray
     settled: np.ndarray
     """Counts (cells, classes) of the frames that all draws decide alike."""
     bias: np.float32
@@ -169,7 +257,8 @@ class _Part(NamedTuple):
 
 
 def _by_cell(cells, n_cells):
-    """Labelled frames, sorted by cell within stretches of neighbours: the counters of a cell stay at hand, and so do the frames."""
+    """Labelled frames, sorted by cell within stretches of neighbours: the counters of a cell stay at hand, and so do
+    the frames."""
     known = np.flatnonzero(cells >= 0)
     return known[np.argsort(known // STRETCH * n_cells + cells[known], kind="stable")]
 
@@ -194,25 +283,17 @@ class _Leaves:
         self.root = regions(self._scaled(weights)[None])[0]
 
     def of(self, some):
-        """Weights in single precision (groups, classes, ...), in double precision (groups, ...), and regions of `some` groups."""
+        """Draws (groups, lanes), their weights in the layout of the kernels, and regions of `some` groups."""
         draws = self.order[some[0] * self.lanes : (some[-1] + 1) * self.lanes]
         draws = np.concatenate([draws, np.repeat(draws[-1:], len(some) * self.lanes - len(draws))])
-        chosen = self.weights[draws]
-        scaled = self._scaled(chosen).reshape(len(some), self.lanes, -1, chosen.shape[1])
-        single = self._by_class(scaled, np.float32)
-        double = self._by_class(self._by_column(chosen).reshape(scaled.shape), np.float64)
-        return single, double.reshape(len(some), -1), regions(scaled)
-
-    def _by_class(self, weights, dtype):
-        """(groups, draws, columns, models) to (groups, classes, models * draws)."""
-        groups, _, _, models = weights.shape
-        weights = np.broadcast_to(weights, (groups, self.lanes, self.n_classes, models))
-        result = _aligned((groups, self.n_classes, models, self.lanes), dtype)
-        result[...] = weights.transpose(0, 2, 3, 1)
-        return result.reshape(groups, self.n_classes, models * self.lanes)
+        scaled = self._scaled(self.weights[draws]).reshape(len(some), self.lanes, -1, self.weights.shape[1])
+        single = _aligned((len(some), self.n_classes, self.weights.shape[1], self.lanes), np.float32)
+        single[...] = scaled.transpose(0, 2, 3, 1)
+        return draws.reshape(len(some), -1), single.reshape(len(some), -1, self.lanes), regions(scaled)
 
     def _by_column(self, weights):
-        """(draws, models[, classes]) to (draws, columns, models), with one column for weights that all classes share."""
+        """(draws, models[, classes]) to (draws, columns, models), with one column for weights that all classes
+        share."""
         return weights[:, None] if weights.ndim == 2 else weights.transpose(0, 2, 1)
 
     def _scaled(self, weights):

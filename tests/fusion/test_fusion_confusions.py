@@ -2,6 +2,8 @@
 
 import json
 import runpy
+import subprocess
+import sys
 import tracemalloc
 
 import numba
@@ -15,8 +17,8 @@ from abaw_tf.fusion.averaging import fused_scores
 from abaw_tf.fusion.confusions import count_confusions
 from abaw_tf.fusion.pruning import neighbours, regions
 
-SHAPES = [(1, 1), (1, 3), (2, 2), (3, 7), (4, 8)]
-"""Models and classes: few, since the compiler sees every pair for the first time."""
+SHAPES = [(1, 1), (1, 3), (2, 2), (3, 7), (4, 8), (5, 7), (9, 13), (24, 8), (2, 32)]
+"""Models and classes. Models are added up four at a time, and up to eight bits count a class's votes."""
 
 
 def one_by_one(probabilities, y, weights, groups=None, n_groups=1):
@@ -66,7 +68,7 @@ def material(seed, n_models, n_classes, n_frames, n_draws, level, kind, dtype=np
 KINDS = ["random", "alike", "ties", "near ties", "logarithms", "uniform", "magnitudes"]
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     shape=st.sampled_from(SHAPES),
@@ -76,12 +78,12 @@ KINDS = ["random", "alike", "ties", "near ties", "logarithms", "uniform", "magni
     kind=st.sampled_from(KINDS),
     n_groups=st.sampled_from([None, 1, 4]),
 )
-def test_counts_equal_one_by_one_with_and_without_pruning(seed, shape, n_frames, n_draws, level, kind, n_groups):
+def test_counts_equal_one_by_one_however_they_are_made(seed, shape, n_frames, n_draws, level, kind, n_groups):
     probabilities, y, weights = material(seed, *shape, n_frames, n_draws, level, kind)
     groups = None if n_groups is None else np.random.default_rng(seed).integers(0, max(1, n_groups - 1), n_frames)
     expected = one_by_one(probabilities, y, weights, groups, n_groups or 1)
-    for prune in (True, False):
-        counted = count_confusions(probabilities, y, weights, groups, n_groups, prune=prune)
+    for how in ({"compiled": True}, {"compiled": True, "prune": False}, {"compiled": False}):
+        counted = count_confusions(probabilities, y, weights, groups, n_groups, **how)
         assert counted.dtype == np.int64
         np.testing.assert_array_equal(counted, expected)
 
@@ -90,22 +92,25 @@ def test_counts_equal_one_by_one_with_and_without_pruning(seed, shape, n_frames,
 @pytest.mark.parametrize("level", ["model", "model_class"])
 @pytest.mark.parametrize("spread", [1.0, 0.05, 1e-7])
 def test_many_frames_and_close_draws(kind, level, spread):
-    probabilities, y, weights = material(3, 3, 7, 20_000, 132, level, kind, np.float32)
+    probabilities, y, weights = material(3, 3, 7, 9_000, 132, level, kind, np.float32)
     if kind not in ("ties", "magnitudes"):
         weights = weights[:1] * (1 - spread) + weights * spread
-    np.testing.assert_array_equal(count_confusions(probabilities, y, weights), one_by_one(probabilities, y, weights))
+    counted = count_confusions(probabilities, y, weights, compiled=True)
+    np.testing.assert_array_equal(counted, one_by_one(probabilities, y, weights))
 
 
-def test_float32_is_decided_in_double_precision():
+@pytest.mark.parametrize("compiled", [True, False])
+def test_float32_is_decided_in_double_precision(compiled):
     """The scores differ by less than single precision resolves, the other way round than their roundings."""
     probabilities = np.float32([[[0.3, 0.7]], [[0.7, 0.3]]])
     step = 2.0**-40
     weights = np.array([[0.5 + step, 0.5 - step], [0.5 - step, 0.5 + step], [0.5, 0.5]])
-    counted = count_confusions(probabilities, [0], weights)
+    counted = count_confusions(probabilities, [0], weights, compiled=compiled)
     assert counted[:, 0].tolist() == [[0, 1], [1, 0], [1, 0]]
 
 
-def test_products_are_rounded_before_they_are_added():
+@pytest.mark.parametrize("compiled", [True, False])
+def test_products_are_rounded_before_they_are_added(compiled):
     """A fused multiply-add would decide some of these ties of rounding otherwise."""
     rng = np.random.default_rng(0)
     probabilities = np.repeat(rng.random((3, 2000, 1)), 2, axis=2)
@@ -115,7 +120,7 @@ def test_products_are_rounded_before_they_are_added():
     y = np.zeros(2000, int)
     expected = one_by_one(probabilities, y, weights)
     assert (expected[:, 0] > 0).all()
-    np.testing.assert_array_equal(count_confusions(probabilities, y, weights), expected)
+    np.testing.assert_array_equal(count_confusions(probabilities, y, weights, compiled=compiled), expected)
 
 
 def test_one_hot_weights_reproduce_single_models():
@@ -133,57 +138,88 @@ def test_the_number_of_threads_changes_nothing(level):
     before = numba.get_num_threads()
     try:
         numba.set_num_threads(1)
-        alone = count_confusions(probabilities, y, weights)
+        alone = count_confusions(probabilities, y, weights, compiled=True)
     finally:
         numba.set_num_threads(before)
-    np.testing.assert_array_equal(count_confusions(probabilities, y, weights), alone)
+    np.testing.assert_array_equal(count_confusions(probabilities, y, weights, compiled=True), alone)
     np.testing.assert_array_equal(alone[:3], one_by_one(probabilities, y, weights[:3]))
 
 
+@pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_memory_layouts(dtype, tmp_path):
+def test_memory_layouts(dtype, compiled, tmp_path):
     probabilities, y, weights = material(4, 3, 7, 500, 20, "model", "random", dtype)
     expected = one_by_one(probabilities, y, weights)
     np.save(tmp_path / "p.npy", probabilities)
     mapped = np.load(tmp_path / "p.npy", mmap_mode="r")
     strided = np.repeat(probabilities, 2, axis=1)[:, ::2]
     for same in (np.asfortranarray(probabilities), mapped, strided, probabilities.tolist()):
-        np.testing.assert_array_equal(count_confusions(same, y.tolist(), weights.tolist()), expected)
+        np.testing.assert_array_equal(count_confusions(same, y.tolist(), weights.tolist(), compiled=compiled), expected)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("prune", [True, False])
 def test_memory_stays_below_three_times_the_input(dtype, prune):
     probabilities, y, weights = material(5, 4, 8, 60_000, 256, "model", "random", dtype)
-    count_confusions(probabilities[:, :10], y[:10], weights, prune=prune)
+    count_confusions(probabilities[:, :10], y[:10], weights, prune=prune, compiled=True)
     tracemalloc.start()
-    count_confusions(probabilities, y, weights, prune=prune)
+    count_confusions(probabilities, y, weights, prune=prune, compiled=True)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak + probabilities.nbytes < 3 * probabilities.nbytes
 
 
-def test_no_draws_and_no_labelled_frames():
+@pytest.mark.parametrize("compiled", [True, False])
+def test_no_draws_and_no_labelled_frames(compiled):
     probabilities, y, weights = material(6, 3, 7, 10, 4, "model", "random")
-    assert count_confusions(probabilities, y, weights[:0]).shape == (0, 7, 7)
-    assert count_confusions(probabilities, np.full(10, -1), weights).sum() == 0
-    assert count_confusions(probabilities[:, :0], y[:0], weights).shape == (4, 7, 7)
+    assert count_confusions(probabilities, y, weights[:0], compiled=compiled).shape == (0, 7, 7)
+    assert count_confusions(probabilities, np.full(10, -1), weights, compiled=compiled).sum() == 0
+    assert count_confusions(probabilities[:, :0], y[:0], weights, compiled=compiled).shape == (4, 7, 7)
 
 
-def test_what_is_not_labelled_may_be_missing():
+@pytest.mark.parametrize("compiled", [True, False])
+def test_what_is_not_labelled_may_be_missing(compiled):
     probabilities, y, weights = material(7, 3, 7, 50, 4, "model", "random")
     y[10] = -1
-    expected = count_confusions(probabilities, y, weights)
+    expected = count_confusions(probabilities, y, weights, compiled=compiled)
     probabilities[1, 10] = np.nan
-    np.testing.assert_array_equal(count_confusions(probabilities, y, weights), expected)
+    np.testing.assert_array_equal(count_confusions(probabilities, y, weights, compiled=compiled), expected)
 
 
-def test_progress_counts_the_draws():
+@pytest.mark.parametrize("compiled", [True, False])
+def test_progress_counts_the_draws(compiled):
     probabilities, y, weights = material(8, 3, 7, 50, 2500, "model", "random")
     done = []
-    count_confusions(probabilities, y, weights, progress=done.append)
+    count_confusions(probabilities, y, weights, progress=done.append, compiled=compiled)
     assert sum(done) == 2500
     assert len(done) > 1
+
+
+def test_a_small_search_does_not_wait_for_the_compiler():
+    """What a process has done without it counts: the first search here is small, the second one is not."""
+    program = """
+import sys
+import numpy as np
+from abaw_tf.fusion import DirichletFusion, confusions
+rng = np.random.default_rng(0)
+p, y = rng.dirichlet(np.ones(7), (4, 500)), rng.integers(0, 7, 500)
+first = DirichletFusion(n_draws=1000).fit(p, y)
+print("numba" in sys.modules)
+confusions.PLAIN_WORK = 1.5 * 1000 * p.size
+second = DirichletFusion(n_draws=1000).fit(p, y)
+print("numba" in sys.modules, (first.scores_ == second.scores_).all())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["False", "True", "True"], done.stderr
+
+
+def test_without_a_place_for_the_cache_functions_are_compiled_in_memory(monkeypatch):
+    from numba.core.caching import CacheImpl
+
+    from abaw_tf.compiling import compiled
+
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
+    assert compiled(lambda x: x + 1)(2) == 3
 
 
 def test_errors_name_what_is_wrong():
@@ -191,8 +227,9 @@ def test_errors_name_what_is_wrong():
     y[:] = 3
     holed = probabilities.copy()
     holed[2, 17, 4] = np.nan
-    with pytest.raises(ValueError, match=r"finite on labelled frames.*of model 2 at frame 17"):
-        count_confusions(holed, y, weights)
+    for compiled in (True, False):
+        with pytest.raises(ValueError, match=r"finite on labelled frames.*of model 2 at frame 17"):
+            count_confusions(holed, y, weights, compiled=compiled)
     with pytest.raises(ValueError, match=r"y must lie in -1 \.\.\. 6\. Received: 7 at frame 5"):
         count_confusions(probabilities, np.where(np.arange(50) == 5, 7, y), weights)
     with pytest.raises(ValueError, match=r"groups must lie in 0 \.\.\. 1\. Received: -1 at frame 0"):
@@ -223,6 +260,7 @@ def test_neighbours_come_in_runs_and_regions_hold_them():
     np.testing.assert_allclose(found[:, 12], 1 - low[:, 0].sum(axis=1), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_benchmark_prints_a_table_and_writes_json(project, tmp_path, capsys):
     main = runpy.run_path(str(project / "tools" / "benchmark.py"))["main"]
     out = tmp_path / "fusion.json"
