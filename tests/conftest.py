@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,46 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--expected-skips",
+        metavar="FILE",
+        help="fail if a test is skipped for a reason that matches none of the regular expressions in FILE, one a line",
+    )
+
+
+def pytest_configure(config):
+    file = config.getoption("--expected-skips")
+    if file and not hasattr(config, "workerinput"):  # with several processes only the first one sees all reports
+        config.pluginmanager.register(ExpectedSkips(Path(file).read_text(encoding="utf-8")))
+
+
+class ExpectedSkips:
+    """Fails a session in which tests were skipped for other than the expected reasons: their cover would be lost unseen."""
+
+    def __init__(self, text):
+        lines = [line.strip() for line in text.splitlines()]
+        self.expected = [re.compile(line) for line in lines if line and not line.startswith("#")]
+        self.unexpected = []
+
+    def pytest_runtest_logreport(self, report):
+        if report.skipped and not hasattr(report, "wasxfail"):
+            reason = report.longrepr[2]
+            if not any(pattern.search(reason) for pattern in self.expected):
+                self.unexpected.append(f"{report.nodeid}: {reason}")
+
+    pytest_collectreport = pytest_runtest_logreport
+
+    def pytest_sessionfinish(self, session):
+        if self.unexpected and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter):
+        if self.unexpected:
+            terminalreporter.section("skipped unexpectedly", red=True)
+            terminalreporter.write_line("\n".join(self.unexpected))
 
 
 @pytest.fixture(autouse=True)

@@ -102,7 +102,7 @@ def adapt(model, inputs):
     Parameters
     ----------
     model : keras.Model
-        From :func:`build_gru_fusion`, before it is trained or has predicted: Keras compiles the statistics into its programs.
+        From :func:`build_gru_fusion`, before it is trained.
     inputs : tf.data.Dataset
         Batches of the model's inputs by name, one pass; frames that are NaN do not count.
     """

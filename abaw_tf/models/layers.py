@@ -259,4 +259,8 @@ class Standardization(layers.Normalization):
         self.finalize_state()
 
     def call(self, inputs):
-        return ops.where(ops.isnan(inputs), 0.0, super().call(inputs))
+        # With the variables, not with the copies that Keras' own layer keeps of them: an exported ONNX file would ask for copies as inputs,
+        # and compiled programs would not see the variables change.
+        inputs = ops.cast(inputs, self.compute_dtype)
+        deviation = ops.maximum(ops.sqrt(self.adapt_variance), keras.config.epsilon())
+        return ops.where(ops.isnan(inputs), 0.0, (inputs - self.adapt_mean) / deviation)

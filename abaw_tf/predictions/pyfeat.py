@@ -1,5 +1,6 @@
 """Predictions of py-feat (https://py-feat.org) as a prediction table."""
 
+import csv
 import re
 from collections import Counter
 from pathlib import Path
@@ -20,11 +21,16 @@ SCORE_MARGIN = 0.05
 
 def is_pyfeat(path) -> bool:
     """True if a CSV file's header is that of a py-feat detection: frames, emotions, and either a column of its own or nothing else."""
-    with open(path, encoding="utf-8-sig", errors="replace") as file:
-        header = [name.strip().strip('"') for name in file.readline().split(",")]
+    header = [name.strip() for name in _header(path)]
     emotions = _emotion_columns(header)
     own = any(name in header for name in _OWN) or len(header) == len(emotions) + 1
     return "frame" in header and "trial" not in header and len(emotions) >= 7 and own
+
+
+def _header(path) -> list:
+    """Names of the columns. Asked for these alone, pandas takes a second for the thousands that py-feat may write."""
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+        return next(csv.reader(file), [])
 
 
 def read_pyfeat(path, edition="abaw2", fps=None) -> pd.DataFrame:
@@ -87,7 +93,7 @@ def _emotion_columns(header) -> list:
 def _read_file(path, edition, fps, counts) -> pd.DataFrame:
     if not is_pyfeat(path):
         raise PredictionError(f"{path}: not a py-feat CSV: its header needs frame and seven emotions; see py-feat.org")
-    header = pd.read_csv(path, nrows=0).columns
+    header = _header(path)
     emotions = _emotion_columns(header)
     wanted = [*emotions, "frame", "FaceScore", *_BOX, "valence", "arousal", "approx_time", "input"]
     text = {name: str for name in ("input", "approx_time")}

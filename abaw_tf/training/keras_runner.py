@@ -64,6 +64,9 @@ def _train(model, recipe, data, recorder, progress):
         recipe.adapt(model, data.training.inputs_in_order())
     if recorder.done:
         return
+    # Variables of optimiser and metrics that are only made in the first step cost a second tracing of it, half of a short training.
+    model.optimizer.build(model.trainable_variables)
+    model.evaluate(data.validation.dataset().take(1), verbose=0)
     model.fit(
         data.training.dataset(start_epoch),
         steps_per_epoch=n_batches(data.training.examples_per_epoch(), recipe.batch_size),

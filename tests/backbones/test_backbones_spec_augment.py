@@ -13,7 +13,7 @@ def stripes(layer, examples=400, frames=FRAMES):
     """What is silenced whole: (examples, frames) and (examples, bands)."""
     x = np.ones((examples, frames, BANDS), "float32")
     kept = np.asarray(layer(x, training=True))
-    assert set(np.unique(kept)) <= {0, 1}
+    assert ((kept == 0) | (kept == 1)).all()
     silent_frames, silent_bands = ~kept.any(axis=2), ~kept.any(axis=1)
     # nothing else is silenced
     np.testing.assert_array_equal(kept == 0, silent_frames[:, :, None] | silent_bands[:, None, :])
@@ -28,14 +28,10 @@ def runs(row):
 
 def simulated(total, width, count, draws=20000):
     """Share of every place that is silenced, by the definition: width in 0 … width - 1, first place in 0 … total - width - 1."""
-    rng = np.random.default_rng(0)
-    silent = np.zeros((draws, total), bool)
-    for row in silent:
-        for _ in range(count):
-            length = rng.integers(0, width)
-            first = rng.integers(0, total - length)
-            row[first : first + length] = True
-    return silent.mean(axis=0)
+    rng, place = np.random.default_rng(0), np.arange(total)
+    length = rng.integers(0, width, (draws, count, 1))
+    first = rng.integers(0, total - length)
+    return ((first <= place) & (place < first + length)).any(axis=1).mean(axis=0)
 
 
 def test_outside_training_nothing_changes():

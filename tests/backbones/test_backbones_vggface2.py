@@ -9,37 +9,45 @@ from abaw_tf.backbones.vggface2 import VggFacePreprocessing, build_vggface2_resn
 SMALL = {"blocks": (1, 1, 1, 1), "width": 4, "input_shape": (48, 64, 3)}
 
 
-@pytest.fixture(autouse=True)
-def _clear():
+@pytest.fixture(scope="module", autouse=True)
+def _clear():  # once: it collects garbage, which takes longer than most tests here
     yield
     keras.backend.clear_session()
 
 
 @pytest.mark.parametrize(
-    ("options", "parameters", "width"),
+    ("variant", "parameters", "without_top", "width"),
     [
-        ({"variant": "weidi_xie", "include_top": True}, 27_771_840, 7),  # both: stored summaries of Do et al.
-        ({"variant": "weidi_xie"}, 27_757_504, 2048),
-        ({"variant": "keras_vggface"}, 23_561_152, 2048),
-        ({"variant": "keras_vggface", "include_top": True}, 41_246_071, 8631),
+        ("weidi_xie", 27_771_840, 27_757_504, 7),  # both: stored summaries of Do et al.
+        ("keras_vggface", 41_246_071, 23_561_152, 8631),
     ],
 )
-def test_published_sizes(options, parameters, width):
-    model = build_vggface2_resnet50(**options)
+def test_published_sizes(variant, parameters, without_top, width):
+    """At full size, and of Do et al.'s network what their fine-tuning leaves frozen."""
+    model = build_vggface2_resnet50(variant, include_top=True)
     assert model.count_params() == parameters
+    assert model.count_params() - model.layers[-1].count_params() == without_top
+    assert model.layers[-1].input.shape == (None, 2048)
     assert model.output_shape == (None, width)
     assert model.get_layer("pool1").output.shape[1:3] == (55, 55)
     assert not [layer.name for layer in model.layers if "/" in layer.name]
-
-
-def test_the_published_fine_tuning_leaves_the_published_number_frozen():
-    """Do et al. train from conv4_1_1x1_reduce on; their summary says 1,498,048 non-trainable parameters."""
-    model = build_vggface2_resnet50("weidi_xie", include_top=True)
+    if variant != "weidi_xie":
+        return
+    # Do et al. train from conv4_1_1x1_reduce on; their summary says 1,498,048 non-trainable parameters.
     for layer in model.layers:
         if layer.name == "conv4_1_1x1_reduce":
             break
         layer.trainable = False
     assert sum(int(np.prod(weight.shape)) for weight in model.non_trainable_weights) == 1_498_048
+
+
+@pytest.mark.parametrize("variant", ["weidi_xie", "keras_vggface"])
+def test_without_its_top_it_is_the_same_network(variant):
+    whole = build_vggface2_resnet50(variant, include_top=True, **SMALL)
+    features = build_vggface2_resnet50(variant, **SMALL)
+    weighted = [[layer.name for layer in model.layers if layer.weights] for model in (whole, features)]
+    assert weighted[0] == [*weighted[1], whole.layers[-1].name]
+    assert whole.count_params() == features.count_params() + whole.layers[-1].count_params()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """AffectNet and RAF-DB from disk: every layout, every fault; their synthetic look-alikes."""
 
 import csv
+import functools
 import hashlib
 import json
 import runpy
@@ -244,10 +245,19 @@ def test_what_is_no_face_dataset_is_refused_with_what_was_looked_for(tmp_path):
 SMALL = {"n_train": 56, "n_validation": 14, "progress": False}
 
 
-@pytest.fixture(scope="module", params=LAYOUTS)
-def twin(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("faces")
-    return request.param, make_synthetic_faces(folder / "a", request.param, **SMALL)
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    """Synthetic faces in a layout, rendered once."""
+    return functools.cache(lambda layout: make_synthetic_faces(tmp_path_factory.mktemp("faces") / "a", layout, **SMALL))
+
+
+# Quickly of one layout: all draw their people alike.
+EACH = [layout if layout == "rafdb" else pytest.param(layout, marks=pytest.mark.slow) for layout in LAYOUTS]
+
+
+@pytest.fixture(params=LAYOUTS)
+def twin(request, rendered):
+    return request.param, rendered(request.param)
 
 
 def content(root):
@@ -276,15 +286,20 @@ def test_synthetic_faces_are_read_without_a_complaint(twin):
     assert json.loads((root / "synthetic.json").read_text())["note"].startswith("This is SYNTHETIC")
 
 
-def test_synthetic_faces_follow_from_their_arguments(twin, tmp_path):
-    layout, root = twin
+@pytest.mark.parametrize("layout", EACH)
+def test_synthetic_faces_follow_from_their_arguments(rendered, tmp_path, layout):
+    root = rendered(layout)
     before = content(root)
     assert content(make_synthetic_faces(tmp_path / "b", layout, **SMALL)) == before
     assert make_synthetic_faces(root, layout, **SMALL) == root
     assert content(root) == before
     with pytest.raises(FileExistsError, match="seed: 0 there, 1 asked"):
         make_synthetic_faces(root, layout, **SMALL, seed=1)
-    other = content(make_synthetic_faces(tmp_path / "c", layout, **SMALL, seed=1))
+
+
+@pytest.mark.parametrize("layout", EACH)
+def test_another_seed_gives_other_pictures(rendered, tmp_path, layout):
+    before, other = content(rendered(layout)), content(make_synthetic_faces(tmp_path / "c", layout, **SMALL, seed=1))
     pictures = {digest for name, digest in before.items() if name.endswith(".jpg")}
     assert not pictures & {digest for name, digest in other.items() if name.endswith(".jpg")}
 
@@ -295,8 +310,8 @@ def test_every_synthetic_face_is_another_picture(twin):
     assert len(set(digests)) == len(digests) >= 70
 
 
-def test_the_boxes_of_synthetic_affectnet_hold_the_face(tmp_path):
-    root = make_synthetic_faces(tmp_path / "a", "affectnet", **SMALL)
+def test_the_boxes_of_synthetic_affectnet_hold_the_face(rendered):
+    root = rendered("affectnet")
     table = FaceImages(root).frame_table("train")
     with open(root / "Manually_Annotated_file_lists" / "training.csv", newline="") as file:
         rows = {row["subDirectory_filePath"][:-4]: row for row in csv.DictReader(file)}
@@ -321,9 +336,9 @@ def test_wrong_arguments_of_synthetic_faces(tmp_path, arguments, word):
     assert not (tmp_path / "a").exists()
 
 
-def test_the_command_line_makes_faces(request, tmp_path, capsys):
+def test_the_command_line_makes_faces(request, rendered, tmp_path, capsys):
     tool = runpy.run_path(str(request.config.rootpath / "tools" / "make_synthetic.py"))["main"]
     flags = ["--kind", "rafdb", "--train", "56", "--validation", "14", "--quiet"]
     assert tool([str(tmp_path / "faces"), *flags]) == 0
     assert "synthetic rafdb" in capsys.readouterr().out
-    assert content(tmp_path / "faces") == content(make_synthetic_faces(tmp_path / "same", "rafdb", **SMALL))
+    assert content(tmp_path / "faces") == content(rendered("rafdb"))

@@ -27,8 +27,12 @@ from abaw_tf.studies.dresvyanskiy2020_real import (
     speech_rows,
 )
 from abaw_tf.studies.emodb_expression import CLASSES, CNN_LSTM, KELM, PANN, FileDecisions, classes_of
-from abaw_tf.training import Run
+from abaw_tf.training import Recipe, Run
 
+TINY = {
+    "audio_cnn_lstm": {"filters": (4, 4, 8, 8), "units": (8, 8)},
+    "pann": {"widths": (4, 4, 8, 8, 8, 16), "embedding": 16},
+}
 LETTERS = {"N": "Neutral", "W": "Anger", "E": "Disgust", "A": "Fear", "F": "Happiness", "T": "Sadness"}
 
 
@@ -178,7 +182,13 @@ def test_the_clips_fusion_does_not_listen_to_silence():
 
 
 @pytest.mark.slow
-def test_a_network_has_not_heard_whom_it_tells(few, tmp_path):
+def test_a_network_has_not_heard_whom_it_tells(few, tmp_path, monkeypatch):
+    class Tiny:
+        @staticmethod
+        def from_preset(name, preset, **fields):
+            return Recipe.from_preset(name, preset, **TINY[name], **fields)
+
+    monkeypatch.setattr(emodb_expression, "Recipe", Tiny)
     speech, dataset = few
     files = speech.files
     said, runs = emodb_expression.hold_out_networks(files, dataset, tmp_path, epochs=1)

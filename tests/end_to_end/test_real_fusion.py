@@ -267,6 +267,7 @@ class TestNetworks:
         assert any("no clip has labels" in note for note in result.notes)
 
     @pytest.mark.slow
+    @pytest.mark.study
     def test_the_whole_study(self, realdata):
         from abaw_tf.studies import run_study
 

@@ -58,8 +58,14 @@ def clips(realdata, tmp_path_factory):
     return Clips(dataset, write_tracks(realdata, dataset, tmp_path_factory.mktemp("tracks")), to_va)
 
 
+# Quickly the one that remembers a block, on tracks.
+QUICK = ("lstm_va", "tracks")
 READS = [
-    pytest.param((derivation, reads), id=f"{derivation}-{reads}", marks=[pytest.mark.slow] if reads == "images" else [])
+    pytest.param(
+        (derivation, reads),
+        id=f"{derivation}-{reads}",
+        marks=[] if (derivation, reads) == QUICK else [pytest.mark.slow],
+    )
     for reads in ("tracks", "images")
     for derivation in do2020_real.DERIVATIONS
 ]
@@ -186,7 +192,7 @@ def test_predictions_are_those_of_blocks_made_by_hand(predicted, clips, trial):
     assert np.ptp(expected["valence"]) > 1e-3  # the frames are not all alike to these weights
 
 
-@pytest.mark.parametrize("trial", [APPEARS, RETURNS])
+@pytest.mark.parametrize("trial", [pytest.param(APPEARS, marks=pytest.mark.slow), RETURNS])
 def test_frame_by_frame_is_as_in_one_go(predicted, clips, trial):
     run, table = predicted
     assert do2020_real.online_difference(run, clips.dataset, trial, table, clips.stores) <= 1e-5
@@ -227,7 +233,7 @@ def test_images_may_come_in_portions(predicted, clips):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("derivation", do2020_real.DERIVATIONS)
+@pytest.mark.parametrize("derivation", [pytest.param("image_va", marks=pytest.mark.study), "lstm_va"])
 def test_training_on_the_teachers_values_and_predicting_other_people(derivation, clips, tmp_path):
     folds = (("single_face",), ("lrwp9a",), ("sbwe5n",))
     options = {"folds": folds, "epochs": 2}

@@ -53,7 +53,14 @@ def weights(realdata):
         yield
 
 
-@pytest.fixture(scope="module", params=["few clips", pytest.param("all clips", marks=pytest.mark.slow)])
+# The few clips walk the same path as all of them, which take MTCNN some minutes.
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("few clips", marks=pytest.mark.slow),
+        pytest.param("all clips", marks=[pytest.mark.slow, pytest.mark.study]),
+    ],
+)
 def work(request, realdata, tmp_path_factory, weights):
     few = request.param == "few clips"
     clips, stride = (CLIPS, FEW) if few else ({**CLIPS, **MORE_CLIPS}, MANY)

@@ -83,6 +83,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow  # a process that imports TensorFlow anew
 def test_models_with_layers_of_the_toolkit_are_read_in_a_new_process(tmp_path):
     """Keras knows a layer only once its module is imported."""
     images, hashes = keras.Input((32, 32, 3)), []
@@ -121,19 +122,27 @@ def test_a_file_that_is_no_model_is_named(tmp_path):
         make_extractor("keras", path)
 
 
-def test_every_registered_network_runs_untrained():
-    for name in EXTRACTORS:
-        if name in ("keras", "vggface2_weidi_xie", "vgg_fer"):  # the last for the sake of time
-            continue
-        extractor = make_extractor(name, weights="random")
-        assert extractor.name == name
-        faces = np.random.default_rng(1).integers(0, 256, (2, *extractor.input_size, 3)).astype("uint8")
-        features = extractor(faces)
-        assert features.shape == (2, extractor.dim)
-        assert np.isfinite(features.astype(np.float16)).all(), "untrained features fit into float16"
-        assert np.abs(features[0] - features[1]).max() > 1e-3
-        if name != "vggface2":  # for the sake of time
-            assert make_extractor(name, weights="random").weights_hash == extractor.weights_hash, "the seed is fixed"
+FULL_SIZE = ("vggface2", "expnet")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in FULL_SIZE else ())
+        for name in EXTRACTORS
+        if name not in ("keras", "vggface2_weidi_xie", "vgg_fer")  # the last one has a test of its own
+    ],
+)
+def test_every_registered_network_runs_untrained(name):
+    extractor = make_extractor(name, weights="random")
+    assert extractor.name == name
+    faces = np.random.default_rng(1).integers(0, 256, (2, *extractor.input_size, 3)).astype("uint8")
+    features = extractor(faces)
+    assert features.shape == (2, extractor.dim)
+    assert np.isfinite(features.astype(np.float16)).all(), "untrained features fit into float16"
+    assert np.abs(features[0] - features[1]).max() > 1e-3
+    if name != "vggface2":  # for the sake of time
+        assert make_extractor(name, weights="random").weights_hash == extractor.weights_hash, "the seed is fixed"
 
 
 def test_vgg_fer_features_come_from_before_or_after_the_relu():

@@ -96,10 +96,7 @@ class TestPannContract(ModelContract):
     def inputs(self, n):
         return {"sound": np.random.default_rng(0).uniform(-1, 1, (n, 6400)).astype("float32")}
 
-    @pytest.fixture
-    def model(self):
-        keras.utils.set_random_seed(0)
-        model = self.build()
-        model.jit_compile = False
+    def seeded(self):
+        model = super().seeded()
         model.get_layer("log_mel").fourier = "matmul"  # ONNX knows no Fourier transform
         return model

@@ -1,7 +1,7 @@
 """Run the original networks in a process of their own and write what they give.
 
-``keras_vggface_reference.py notop OUT`` (or ``top``) runs the package keras-vggface under tf-keras, without or with its top: random
-weights (batch normalisation moments included) saved by its own ``save_weights``, and its outputs for fixed images.
+``keras_vggface_reference.py vggface OUT`` runs the package keras-vggface under tf-keras, without its top (folder ``notop``) and with it
+(``top``): random weights (batch normalisation moments included) saved by its own ``save_weights``, and its outputs for fixed images.
 ``keras_vggface_reference.py vgg16 OUT`` does so with its VGG16, at 64×64 pixels and for seven classes.
 ``keras_vggface_reference.py model OUT FILE`` opens a complete Keras-2 model file with tf-keras and runs it on fixed inputs.
 
@@ -58,7 +58,6 @@ def randomise(model, rng):
 
 
 def write_vggface(out, options):
-    alias_old_keras()
     import keras_vggface
     import keras_vggface.utils
 
@@ -73,7 +72,6 @@ def write_vggface(out, options):
 
 
 def write_vgg16(out):
-    alias_old_keras()
     import keras_vggface
     import keras_vggface.utils
 
@@ -113,10 +111,12 @@ def write_model(out, file):
 
 if __name__ == "__main__":
     target = Path(sys.argv[2])
-    if sys.argv[1] == "notop":
-        write_vggface(target, {"include_top": False, "pooling": "avg"})
-    elif sys.argv[1] == "top":
-        write_vggface(target, {"include_top": True})
+    if sys.argv[1] != "model":
+        alias_old_keras()
+    if sys.argv[1] == "vggface":
+        for name, options in (("notop", {"include_top": False, "pooling": "avg"}), ("top", {"include_top": True})):
+            (target / name).mkdir()
+            write_vggface(target / name, options)
     elif sys.argv[1] == "vgg16":
         write_vgg16(target)
     else:

@@ -1,4 +1,8 @@
-"""The native networks against the original ones, which run under tf-keras in a process of their own."""
+"""The native networks against the original ones, which run under tf-keras in a process of their own.
+
+Slow, all of it: the original has one size, and its process imports TensorFlow anew. Quick tests of the same graph, weights and
+preprocessing, against values that are worked out by hand, are `tests/backbones/test_backbones_vggface2.py`.
+"""
 
 import importlib.util
 import subprocess
@@ -14,30 +18,36 @@ from abaw_tf.backbones.fer_xception import build_big_xception, build_mini_xcepti
 from abaw_tf.backbones.vgg_fer import build_vgg_fer
 from abaw_tf.backbones.vggface2 import VggFacePreprocessing, build_vggface2_resnet50, preprocess
 
+pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).with_name("keras_vggface_reference.py")
 
 
 def run_reference(mode, out, *arguments):
-    """Run the reference script and return its arrays; skip where an original is not installed."""
+    """Run the reference script; skip where an original is not installed."""
     for package in ("tf_keras",) if mode == "model" else ("tf_keras", "keras_vggface", "keras_applications"):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed: pip install 'abaw_tf[vggface]'")
     command = [sys.executable, str(SCRIPT), mode, str(out), *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert result.returncode == 0, result.stderr[-3000:]
-    return np.load(out / "reference.npz")
 
 
 @pytest.fixture(scope="module")
-def notop(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("notop")
-    return folder / "weights.h5", run_reference("notop", folder)
+def references(tmp_path_factory):
+    """The networks without and with their top, of one process: weights and arrays of the reference by name."""
+    out = tmp_path_factory.mktemp("vggface")
+    run_reference("vggface", out)
+    return {name: (out / name / "weights.h5", np.load(out / name / "reference.npz")) for name in ("notop", "top")}
 
 
-@pytest.fixture(scope="module")
-def top(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("top")
-    return folder / "weights.h5", run_reference("top", folder)
+@pytest.fixture
+def notop(references):
+    return references["notop"]
+
+
+@pytest.fixture
+def top(references):
+    return references["top"]
 
 
 def largest_difference(received, expected, record_property):
@@ -75,7 +85,6 @@ def test_preprocessing_equals_the_original(notop, version):
     np.testing.assert_allclose(preprocess(rounded, version), preprocess(rounded.astype("float32"), version))
 
 
-@pytest.mark.slow
 def test_identities_equal_the_original(top, record_property):
     path, reference = top
     model = build_vggface2_resnet50("keras_vggface", include_top=True)
@@ -87,7 +96,6 @@ def test_identities_equal_the_original(top, record_property):
     np.testing.assert_array_equal(np.argsort(probabilities)[:, -5:], np.argsort(reference["outputs"])[:, -5:])
 
 
-@pytest.mark.slow
 def test_a_file_with_its_top_feeds_the_network_without(top):
     path, _ = top
     model = build_vggface2_resnet50("keras_vggface")
@@ -99,9 +107,9 @@ def test_a_file_with_its_top_feeds_the_network_without(top):
     assert len(report.loaded) == 106
 
 
-@pytest.mark.slow
 def test_vgg_face_equals_the_original(tmp_path, record_property):
-    reference = run_reference("vgg16", tmp_path)
+    run_reference("vgg16", tmp_path)
+    reference = np.load(tmp_path / "reference.npz")
     assert (
         build_vgg_fer(classes=2622).count_params() == reference["parameters"] + 3
     )  # the means, which the original leaves outside
@@ -114,7 +122,6 @@ def test_vgg_face_equals_the_original(tmp_path, record_property):
         assert largest_difference(values, expected, record_property) < 1e-4
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "file"),
     [
@@ -124,7 +131,8 @@ def test_vgg_face_equals_the_original(tmp_path, record_property):
 )
 def test_xception_equals_the_published_model(build, file, realdata, tmp_path, record_property):
     path = realdata / "models" / "oarriaga_fer" / file
-    reference = run_reference("model", tmp_path, path)
+    run_reference("model", tmp_path, path)
+    reference = np.load(tmp_path / "reference.npz")
     model = build(weights=path)
     assert model.count_params() == reference["parameters"]
     probabilities = model.predict_on_batch(reference["inputs"])

@@ -1,7 +1,12 @@
-"""The networks of Do et al. (2020) against the same graphs under tf-keras, which wrote their weights as Keras 2 did."""
+"""The networks of Do et al. (2020) against the same graphs under tf-keras, which wrote their weights as Keras 2 did.
+
+Slow, all of it: the process of the originals imports TensorFlow anew. Quick tests of how such files are read, with files written by
+hand, are `tests/backbones/test_backbones_do2020_weights.py`.
+"""
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +19,7 @@ from abaw_tf.backbones.do2020_weights import load_do2020_weights
 from abaw_tf.backbones.vggface2 import build_vggface2_resnet50
 from abaw_tf.models.stat_lstm import build_stat_lstm, rewire
 
+pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).with_name("stat_lstm_reference.py")
 
 # Angry, Disgust, Fear, Happy, Neutral, Sad, Surprise are the columns of the reference; Neutral, Angry, … ours.
@@ -165,19 +171,26 @@ def test_the_gates_matter(references):
     assert np.abs(outputs["arousal"] - reference["arousal"]).max() < 1e-5
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("network", "parameters", "theirs"),
-    [
-        ("base", 27_771_840, {}),
-        ("image_va", 40_362_958, {"hidden": {head: [1024, 1024] for head in ("class", "aro", "val", "aroval")}}),
-        ("frames_va", 39_442_382, {}),
-        ("lstm_va", 81_459_150, {}),
-    ],
-)
-def test_published_size(network, parameters, theirs, tmp_path, record_property):
-    """At the size of the published files (of up to 550 MB), stored as they are: whole models."""
-    path, reference = run_references(tmp_path, {network: {"network": network, "whole_model": True, **theirs}})[network]
+PUBLISHED = {
+    "base": (27_771_840, {}),
+    "image_va": (40_362_958, {"hidden": {head: [1024, 1024] for head in ("class", "aro", "val", "aroval")}}),
+    "frames_va": (39_442_382, {}),
+    "lstm_va": (81_459_150, {}),
+}
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """At the size of the published files (of up to 550 MB), stored as they are: whole models. Blocks are shorter, which no weight sees."""
+    out = tmp_path_factory.mktemp("published")
+    whole = {"whole_model": True, "block": SMALL["block"]}
+    yield run_references(out, {name: {"network": name, **whole, **theirs} for name, (_, theirs) in PUBLISHED.items()})
+    shutil.rmtree(out)
+
+
+@pytest.mark.parametrize("network", PUBLISHED)
+def test_published_size(network, published, record_property):
+    (parameters, _), (path, reference) = PUBLISHED[network], published[network]
     assert reference["parameters"] == parameters
     assert_alive(reference)
     file = read_do2020_file(path)
@@ -187,9 +200,8 @@ def test_published_size(network, parameters, theirs, tmp_path, record_property):
         load_do2020_weights(model, path)
         outputs = {"probabilities": model.predict_on_batch(reference["frames"])}
     else:
-        model = build_stat_lstm(network)
+        model = build_stat_lstm(network, block=SMALL["block"])
         load_do2020_weights(model, path)
         outputs = block_outputs(model, reference["frames"])
     assert model.count_params() == parameters
     assert_outputs_equal(outputs, reference, record_property)
-    path.unlink()

@@ -1,5 +1,6 @@
 """tools/doctor.py as a user runs it: exit status, output, files."""
 
+import runpy
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from abaw_tf.cli import run_tool
 from abaw_tf.data import annotations
 
 
@@ -29,6 +31,20 @@ def doctor(project, *arguments):
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=120)
 
 
+@pytest.fixture
+def main(project):
+    """The tool's main, in this process; its exit status."""
+    tool = runpy.run_path(str(project / "tools/doctor.py"))["main"]
+
+    def run(*arguments):
+        try:
+            return run_tool(lambda: tool([*map(str, arguments)]))
+        except SystemExit as stop:
+            return stop.code
+
+    return run
+
+
 def test_a_sound_dataset(project, root, tmp_path):
     result = doctor(project, root, "--csv", tmp_path / "out/table.csv")
     assert result.returncode == 0, result.stderr
@@ -39,14 +55,14 @@ def test_a_sound_dataset(project, root, tmp_path):
     assert pd.read_csv(tmp_path / "out/table_findings.csv")["severity"].tolist() == ["note"]  # no videos
 
 
-def test_errors_set_the_exit_status(project, root):
+def test_errors_set_the_exit_status(project, main, root):
     image = root / "cropped_aligned/Train_Set/00002.jpg"
     image.write_bytes(image.read_bytes()[:200])
     result = doctor(project, root)
     assert result.returncode == 1
     assert "1 image is truncated: 00002.jpg" in result.stdout
     assert "→ unpack these images again" in result.stdout
-    assert doctor(project, root, "--images", "none").returncode == 0
+    assert main(root, "--images", "none") == 0
 
 
 @pytest.mark.parametrize(
@@ -58,10 +74,17 @@ def test_errors_set_the_exit_status(project, root):
         ([], "required: root"),
     ],
 )
-def test_usage_errors(project, root, arguments, message):
-    result = doctor(project, *(root if argument == "DATA" else argument for argument in arguments))
+def test_usage_errors(main, root, capsys, arguments, message):
+    assert main(*(root if argument == "DATA" else argument for argument in arguments)) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_the_script_itself_tells_a_mistake(project):
+    result = doctor(project, "nowhere")
     assert result.returncode == 2
-    assert message in result.stderr
+    assert result.stderr.startswith("error: nowhere")
     assert "Traceback" not in result.stderr
 
 

@@ -1,9 +1,9 @@
 """A training that is stopped in the middle."""
 
 import pytest
+from eager import train_eagerly
 
 from abaw_tf import predictions
-from abaw_tf.training import train
 from abaw_tf.training.callbacks import Recorder
 
 
@@ -19,14 +19,14 @@ def train_interrupted(recipe, dataset, folder, after=0, **options):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Recorder, "_commit", stopping)
         with pytest.raises(KeyboardInterrupt):
-            train(recipe, dataset, folder, progress=False, **options)
+            train_eagerly(recipe, dataset, folder, **options)
 
 
 def train_whole_and_resumed(recipe, dataset, folder, **options):
     """Train in one go, and again with an interruption: the same history and weights. Returns the first of these runs."""
-    whole = train(recipe, dataset, folder / "whole", progress=False, **options)
+    whole = train_eagerly(recipe, dataset, folder / "whole", **options)
     train_interrupted(recipe, dataset, folder / "resumed", **options)
-    resumed = train(recipe, dataset, folder / "resumed", progress=False, **options)
+    resumed = train_eagerly(recipe, dataset, folder / "resumed", **options)
     assert (whole.card["resumed"], resumed.card["resumed"]) == (0, 1)
     assert resumed.history_path.read_bytes() == whole.history_path.read_bytes()
     assert resumed.card["weights_hash"] == whole.card["weights_hash"]

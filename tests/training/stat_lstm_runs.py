@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from abaw_tf.features.store import FeatureStore
 from abaw_tf.training import Recipe, Run
 
 HEAD = {"expression_units": (8,), "regression_units": (8,), "lstm_units": 4}
@@ -14,7 +15,9 @@ WITHOUT_DROPOUT = {"dropout": 0.0, "recurrent_dropout": 0.0}
 
 def tiny(derivation="lstm_va", **changes):
     """Trains on tracks."""
-    return Recipe.from_preset("stat_lstm", f"small_{derivation}", **{**BASE, **HEAD, "epochs": 2, **changes})
+    return Recipe.from_preset(
+        "stat_lstm", f"small_{derivation}", **{**BASE, **HEAD, "batch_size": 128, "epochs": 2, **changes}
+    )
 
 
 def tiny_images(derivation="lstm_va", **changes):
@@ -32,12 +35,13 @@ def set_random(model, seed=0):
         variable.assign(noise if positive else value + noise)
 
 
-def untrained(folder, recipe):
+def untrained(folder, recipe, adjust=lambda model: None):
     """A finished run of random weights, for tests of what becomes of them."""
     run = Run.create(folder, recipe)
     keras.utils.set_random_seed(1)
     model = recipe.build()
     set_random(model)
+    adjust(model)
     model.save(run.model_path)
     run.update_card(status="finished", weights_hash="0" * 64)
     return run
@@ -45,14 +49,28 @@ def untrained(folder, recipe):
 
 def face_run(folder, **changes):
     """A face model whose probabilities are neither all alike nor all 0 and 1."""
-    run = untrained(folder, Recipe.from_preset("face_model", "small", **{**BASE, **changes}))
-    model = run.load_model()
-    images = np.random.default_rng(0).uniform(0, 255, (8, 32, 32, 3))
-    features = model.get_layer("features")
-    scale = np.asarray(keras.Model(model.inputs, features.output)({"image": images})).std()
-    features.set_weights([weight / scale for weight in features.get_weights()])
-    model.save(run.model_path)
-    return run
+
+    def scaled(model):
+        images = np.random.default_rng(0).uniform(0, 255, (8, 32, 32, 3))
+        features = model.get_layer("features")
+        scale = np.asarray(keras.Model(model.inputs, features.output)({"image": images})).std()
+        features.set_weights([weight / scale for weight in features.get_weights()])
+
+    return untrained(folder, Recipe.from_preset("face_model", "small", **{**BASE, **changes}), scaled)
+
+
+def write_stores(dataset, root, n_classes=7, dim=5, change=None, weights_hash="0" * 64):
+    """Tracks of random numbers; one frame that has a crop is missing in them; `change` is applied to those of every trial."""
+    stores = {name: FeatureStore(root, name, {}, weights_hash) for name in ("features", "probabilities")}
+    rng = np.random.default_rng(0)
+    for trial in dataset.trials()["trial"]:
+        n, crops = dataset.n_frames(trial), dataset.image_frames(trial)
+        missing = ~np.isin(np.arange(n), crops)
+        missing[crops[12]] = True
+        values = {"features": rng.normal(size=(n, dim)), "probabilities": rng.dirichlet(np.ones(n_classes), n)}
+        for name, track in values.items():
+            stores[name].write(trial, track if change is None else change(track), missing)
+    return stores
 
 
 def usable(frames):

@@ -6,15 +6,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from stat_lstm_runs import face_run, tiny
+from eager import train_eagerly
+from interruption import train_interrupted
+from stat_lstm_runs import tiny, write_stores
 
 from abaw_tf import predictions
 from abaw_tf.data import AffWild2
 from abaw_tf.data.folds import make_folds
-from abaw_tf.training import Recipe, RunError, predict, train
+from abaw_tf.training import RunError, predict, train
 from abaw_tf.training.datasets import split_tables
 
 TASKS = ("EXPR_Set", "VA_Set")
+DIM = 5
 
 
 @pytest.fixture
@@ -23,9 +26,9 @@ def copy(synthetic_root, tmp_path):
     return shutil.copytree(synthetic_root, tmp_path / "copy")
 
 
-@pytest.fixture
-def face(tmp_path):
-    return face_run(tmp_path / "face_model")
+@pytest.fixture(scope="module")
+def stores(synthetic_root, tmp_path_factory):
+    return write_stores(AffWild2(synthetic_root), tmp_path_factory.mktemp("stores"), dim=DIM)
 
 
 def move(copy, task, names=None):
@@ -79,65 +82,42 @@ def test_with_folds_a_label_counts_although_the_tasks_are_split_differently(copy
         np.testing.assert_array_equal(found[column], truth[column])
 
 
-def test_a_validation_split_without_labels_is_refused_before_training(copy, face, tmp_path):
+def test_a_validation_split_without_labels_is_refused_before_training(copy, stores, tmp_path):
     unlabelled(copy, "EXPR_Set", "Validation_Set", "-1")
     unlabelled(copy, "VA_Set", "Validation_Set", "-5,-5")
     with pytest.raises(RunError, match=r"no frame of the validation split.*doctor"):
-        train(tiny("image_va", face_run=str(face.folder)), AffWild2(copy), tmp_path / "run", progress=False)
+        train(tiny("image_va", n_features=DIM), AffWild2(copy), tmp_path / "run", stores=stores, progress=False)
     assert not (tmp_path / "run" / "history.csv").exists()
 
 
-def test_an_output_without_any_label_in_training_is_not_predicted(copy, face, tmp_path):
+def test_an_output_without_any_label_in_training_is_not_predicted(copy, stores, tmp_path):
     unlabelled(copy, "EXPR_Set", "Train_Set", "-1")
-    recipe = tiny("image_va", face_run=str(face.folder), epochs=1)
-    run = train(recipe, AffWild2(copy), tmp_path / "run", progress=False)
+    recipe = tiny("image_va", n_features=DIM, epochs=1)
+    run = train_eagerly(recipe, AffWild2(copy), tmp_path / "run", stores=stores)
     assert run.card["untrained_outputs"] == ["expression"]
-    for table in (predictions.read(run.predictions_path), predict(run, AffWild2(copy), "test", progress=False)):
+    further = predict(run, AffWild2(copy), "test", stores=stores, progress=False)
+    for table in (predictions.read(run.predictions_path), further):
         assert {"valence", "arousal"} <= set(table.columns)
         assert not [name for name in table if name == "expression" or name.startswith("p_")]
         assert [note for note in table.attrs["notes"] if note.startswith("expression is not predicted")]
     assert "expression_score" not in run.card["scores"]
 
 
-def test_an_interrupted_run_does_not_go_on_with_tracks_of_another_network(synthetic_root, tmp_path, monkeypatch):
-    from abaw_tf.training.callbacks import Recorder
-
-    dataset, stores = AffWild2(synthetic_root), {}
-    for seed in (1, 2):
-        run = face_run(tmp_path / f"face_{seed}", seed=seed)
-        model = run.load_model()
-        model.get_layer("features").bias.assign_add(np.full(64, seed, np.float32))
-        model.save(run.model_path)
-        stores[seed] = run
-    commit = Recorder._commit
-
-    def stopped(self, name):
-        commit(self, name)
-        raise KeyboardInterrupt
-
-    def go_on(seed):
-        from abaw_tf.training.tracks import extract_with_run
-
-        trials = list(dataset.trials()["trial"])
-        store = extract_with_run(stores[seed].folder, "features", dataset, trials, progress=False)
-        return train(tiny("image"), dataset, tmp_path / "run", stores={"features": store}, progress=False)
-
-    monkeypatch.setattr(Recorder, "_commit", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        go_on(1)
-    monkeypatch.setattr(Recorder, "_commit", commit)
+def test_an_interrupted_run_does_not_go_on_with_tracks_of_another_network(synthetic_root, stores, tmp_path):
+    dataset, recipe = AffWild2(synthetic_root), tiny("image", n_features=DIM)
+    others = write_stores(dataset, tmp_path / "others", dim=DIM, weights_hash="1" * 64)
+    train_interrupted(recipe, dataset, tmp_path / "run", stores=stores)
     with pytest.raises(RunError, match="tracks differ"):
-        go_on(2)
-    assert go_on(1).finished
+        train_eagerly(recipe, dataset, tmp_path / "run", stores=others)
+    assert train_eagerly(recipe, dataset, tmp_path / "run", stores=stores).finished
 
 
-def test_a_finished_run_of_one_fold_is_not_taken_for_another(synthetic_root, tmp_path):
+def test_a_finished_run_of_one_fold_is_not_taken_for_another(synthetic_root, stores, tmp_path):
     dataset = AffWild2(synthetic_root)
     trials = dataset.trials()
     folds = make_folds(trials[trials["split"] != "test"], 2)
-    fields = {"image_size": 32, "width": 2, "units": 8, "batch_size": 64, "epochs": 1}
-    recipe = Recipe.from_preset("frame_cnn", "small", **fields)
-    run = train(recipe, dataset, tmp_path / "run", folds=folds, fold=0, progress=False)
+    recipe = tiny("image", n_features=DIM, epochs=1)
+    run = train_eagerly(recipe, dataset, tmp_path / "run", folds=folds, fold=0, stores=stores)
     with pytest.raises(RunError, match=r"holds a run of fold 0.*Received: fold 1"):
         train(recipe, dataset, Path(run.folder), folds=folds, fold=1, progress=False)
     with pytest.raises(RunError, match=r"fold 0.*Received: the official split"):

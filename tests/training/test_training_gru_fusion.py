@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from eager import train_eagerly
 from interruption import train_interrupted
 
 from abaw_tf import predictions
@@ -18,7 +19,10 @@ TINY = {
     "units": {"audio": (6, 4), "expnet": (6, 6, 4), "openface": (6, 4)},
     "fusion_units": 6,
     "dimensions": {"expnet": 3},
-    "epochs": 4,
+    "sequence": 6,
+    "stride": 4,
+    "batch_size": 128,
+    "epochs": 2,
     "learning_rate": 0.01,
 }
 
@@ -44,7 +48,7 @@ def stores(dataset, tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(dataset, stores, tmp_path_factory):
     recipe = Recipe.from_preset("gru_fusion", "small", **TINY)
-    return train(recipe, dataset, tmp_path_factory.mktemp("runs") / "all", stores=stores, progress=False)
+    return train_eagerly(recipe, dataset, tmp_path_factory.mktemp("runs") / "all", stores=stores)
 
 
 def test_every_frame_gets_valence_and_arousal(run, dataset, stores):
@@ -58,12 +62,14 @@ def test_every_frame_gets_valence_and_arousal(run, dataset, stores):
     predictions.validate(table)
 
 
+@pytest.mark.slow  # with its graph, and many steps
 def test_what_the_features_show_is_learned(dataset, stores, tmp_path):
     # Many steps: the batch normalisation learns its statistics slowly.
     changes = {
         "modalities": ("expnet",),
         "epochs": 12,
         "patience": 12,
+        "sequence": 15,
         "stride": 2,
         "batch_size": 8,
         "units": {"expnet": (16, 16, 16)},
@@ -114,7 +120,7 @@ def test_trials_without_any_face_are_left_out_and_named(dataset, stores, tmp_pat
         values[np.asarray(track.missing)] = 0
         store.write(trial, values, np.full(len(track), True) if trial in faceless else np.asarray(track.missing))
     recipe = Recipe.from_preset("gru_fusion", "small", **{**TINY, "modalities": ("expnet",), "epochs": 1})
-    run = train(recipe, dataset, tmp_path / "run", stores={"expnet": store}, progress=False)
+    run = train_eagerly(recipe, dataset, tmp_path / "run", stores={"expnet": store})
     assert run.card["trials_without_a_face"] == sorted(faceless)
     table = predictions.read(run.predictions_path)
     assert (table.loc[table["trial"] == faceless[1], ["valence", "arousal"]] == 0).all(axis=None)
@@ -147,13 +153,8 @@ def test_what_one_modality_lacks_is_predicted_from_the_others(dataset, tmp_path)
     stores = {name: write_tracks(dataset, tmp_path / "stores", name, trials) for name, trials in absent.items()}
     changes = {"dimensions": dict.fromkeys(absent, 3), "epochs": 1, "modalities": tuple(absent)}
     complete = {name: write_tracks(dataset, tmp_path / "complete", name) for name in absent}
-    run = train(
-        Recipe.from_preset("gru_fusion", "small", **{**TINY, **changes}),
-        dataset,
-        tmp_path / "run",
-        stores=complete,
-        progress=False,
-    )
+    recipe = Recipe.from_preset("gru_fusion", "small", **{**TINY, **changes})
+    run = train_eagerly(recipe, dataset, tmp_path / "run", stores=complete)
     table = predict(run, dataset, "validation", stores=stores, progress=False)
     notes = table.attrs["notes"]
     assert f"no expnet and no openface, predicted from audio alone: {faceless}" in notes
@@ -163,15 +164,15 @@ def test_what_one_modality_lacks_is_predicted_from_the_others(dataset, tmp_path)
     assert (values[faceless].std(axis=0) > 0).all()  # of the sound, from frame to frame
 
     # The rows that are not there count as average ones.
-    model, audio = run.load_model(), stores["audio"].read(faceless).filled()[None, :15]
+    model, audio = run.load_model(), stores["audio"].read(faceless).filled()[None, :6]
     average = {
         key: np.broadcast_to(
-            np.asarray(model.get_layer(f"{key}_branch").get_layer(f"{key}_normalization").mean), (1, 15, 3)
+            np.asarray(model.get_layer(f"{key}_branch").get_layer(f"{key}_normalization").mean), (1, 6, 3)
         )
         for key in ("expnet", "openface")
     }
-    expected = model.predict({"audio": audio, **average}, verbose=0)["valence_arousal"][0, :10]
-    np.testing.assert_allclose(values[faceless][:10], expected, atol=1e-5)
+    expected = np.asarray(model({"audio": audio, **average}, training=False)["valence_arousal"])[0, :4]
+    np.testing.assert_allclose(values[faceless][:4], expected, atol=1e-5)
 
     table = predict(run, dataset, "test", stores=stores, progress=False)
     assert f"no audio and no openface, predicted from expnet alone: {', '.join(sorted(tests))}" in table.attrs["notes"]
@@ -201,7 +202,7 @@ def test_trials_without_sound_cannot_be_heard(dataset, tmp_path):
     stores = {"audio": write_tracks(dataset, tmp_path / "stores", "audio", silent)}
     changes = {"dimensions": {"audio": 3}, "epochs": 1, "modalities": ("audio",)}
     recipe = Recipe.from_preset("gru_fusion", "small", **{**TINY, **changes})
-    run = train(recipe, dataset, tmp_path / "run", stores=stores, progress=False)
+    run = train_eagerly(recipe, dataset, tmp_path / "run", stores=stores)
     assert run.card["trials_without_sound"] == sorted(silent[:2])
     assert run.card["trials_without_a_face"] == []
     table = predictions.read(run.predictions_path)
@@ -220,15 +221,16 @@ def test_frames_without_sound_are_average_frames(dataset, stores, tmp_path):
         audio.write(trial, rng.normal(-300, 9, (len(missing), 3)), missing, dtype="float32")
     changes = {"dimensions": {"expnet": 3, "audio": 3}, "epochs": 1, "modalities": ("audio", "expnet")}
     recipe = Recipe.from_preset("gru_fusion", "small", **{**TINY, **changes})
-    run = train(recipe, dataset, tmp_path / "run", stores={**stores, "audio": audio}, progress=False)
+    run = train_eagerly(recipe, dataset, tmp_path / "run", stores={**stores, "audio": audio})
     model = run.load_model()
     mean = np.asarray(model.get_layer("audio_branch").get_layer("audio_normalization").mean).ravel()
     np.testing.assert_allclose(mean, -300, atol=3)  # with zeros it would be -250
     trial = dataset.trials("validation", "valence_arousal")["trial"].iloc[0]
     table = predict(run, dataset, "validation", stores={**stores, "audio": audio}, progress=False)
-    found = table.loc[table["trial"] == trial, ["valence", "arousal"]].to_numpy()[:10]
-    seen = {"audio": np.tile(mean, (1, 15, 1)), "expnet": stores["expnet"].read(trial).filled()[None, :15]}
-    np.testing.assert_allclose(found, model.predict(seen, verbose=0)["valence_arousal"][0, :10], atol=1e-5)
+    found = table.loc[table["trial"] == trial, ["valence", "arousal"]].to_numpy()[:4]
+    seen = {"audio": np.tile(mean, (1, 6, 1)), "expnet": stores["expnet"].read(trial).filled()[None, :6]}
+    expected = np.asarray(model(seen, training=False)["valence_arousal"])[0, :4]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_the_crops_that_count_are_those_of_the_faces(dataset):
@@ -274,13 +276,13 @@ def test_a_fold_may_be_a_numpy_number(dataset, stores, tmp_path):
 
     recipe = Recipe.from_preset("gru_fusion", "small", **{**TINY, "modalities": ("expnet",), "epochs": 1})
     folds = make_folds(dataset.trials(), 3)
-    run = train(recipe, dataset, tmp_path / "run", folds=folds, fold=np.int64(1), stores=stores, progress=False)
+    run = train_eagerly(recipe, dataset, tmp_path / "run", folds=folds, fold=np.int64(1), stores=stores)
     assert run.card["dataset"]["fold"] == 1
 
 
 def test_one_modality_needs_no_other_track(dataset, tmp_path):
     recipe = Recipe.from_preset("gru_fusion", "small", **{**TINY, "epochs": 1, "modalities": ("openface",)})
-    run = train(recipe, dataset, tmp_path / "run", progress=False)
+    run = train_eagerly(recipe, dataset, tmp_path / "run")
     assert list(run.load_model().input) == ["openface"]
     assert [path.name.partition("-")[0] for path in (run.folder / "features").iterdir()] == ["openface"]
 
@@ -300,12 +302,12 @@ def test_a_resumed_run_keeps_its_standardisation(run, dataset, stores, tmp_path)
     """Stopped after two epochs and gone on with: the same history as in one go."""
     import pandas as pd
 
-    recipe = Recipe.from_preset("gru_fusion", "small", **{**TINY, "modalities": ("expnet",)})
-    whole = train(recipe, dataset, tmp_path / "whole", stores=stores, progress=False)
+    recipe = Recipe.from_preset("gru_fusion", "small", **{**TINY, "modalities": ("expnet",), "epochs": 3})
+    whole = train_eagerly(recipe, dataset, tmp_path / "whole", stores=stores)
 
     train_interrupted(recipe, dataset, tmp_path / "halves", after=1, stores=stores)
     assert Run(tmp_path / "halves").card["status"] == "training"
-    halves = train(recipe, dataset, tmp_path / "halves", stores=stores, progress=False)
+    halves = train_eagerly(recipe, dataset, tmp_path / "halves", stores=stores)
     pd.testing.assert_frame_equal(pd.read_csv(halves.history_path), pd.read_csv(whole.history_path))
     assert halves.card["weights_hash"] == whole.card["weights_hash"]
 

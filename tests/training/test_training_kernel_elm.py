@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from eager import train_eagerly
 
 from abaw_tf import predictions
 from abaw_tf.data import AffWild2, FaceImages, make_synthetic_faces
@@ -165,12 +166,17 @@ def test_an_interrupted_run_ends_as_the_uninterrupted_one(run, recipe, dataset, 
     assert resumed.card["scores"] == run.card["scores"]
 
 
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faces")
+    faces = FaceImages(make_synthetic_faces(folder / "rafdb", n_train=56, n_validation=14, progress=False))
+    tiny = {"image_size": 32, "width": 2, "fc_units": 8, "epochs": 1}
+    return train_eagerly(Recipe.from_preset("vgg_fer", "small", **tiny), faces, folder / "vgg_fer")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("layer", ["fc6", "relu6"])
-def test_features_may_come_from_a_run_of_vgg_fer(layer, dataset, tmp_path):
-    faces = FaceImages(make_synthetic_faces(tmp_path / "rafdb", n_train=70, n_validation=21, progress=False))
-    tiny = {"image_size": 32, "width": 2, "fc_units": 8, "epochs": 1}
-    network = train(Recipe.from_preset("vgg_fer", "small", **tiny), faces, tmp_path / "vgg_fer", progress=False)
+def test_features_may_come_from_a_run_of_vgg_fer(layer, network, dataset, tmp_path):
     recipe = Recipe.from_preset("kernel_elm", "small", vgg_fer_run=str(network.folder), layer=layer)
     run = train(recipe, dataset, tmp_path / "run", progress=False)
     assert run.load_model().n_features_in_ == 16

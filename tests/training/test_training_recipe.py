@@ -1,6 +1,7 @@
 """Recipes: presets, YAML, refusals with suggestions, discovery."""
 
 import dataclasses
+import inspect
 
 import pytest
 import yaml
@@ -19,9 +20,9 @@ def test_every_recipe_is_one_of_the_two_kinds_and_has_the_two_standard_presets(n
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_every_field_is_documented(name):
     cls = RECIPES[name]
-    documents = "\n".join(base.__doc__ or "" for base in cls.__mro__)
+    documents = "\n".join(inspect.cleandoc(base.__doc__ or "") for base in cls.__mro__)
     for field in dataclasses.fields(cls):
-        assert f"    {field.name} : " in documents, f"{name}.{field.name}"
+        assert f"\n{field.name} : " in documents, f"{name}.{field.name}"
 
 
 @pytest.mark.parametrize(("name", "preset"), [(name, preset) for name in RECIPES for preset in RECIPES[name].presets])

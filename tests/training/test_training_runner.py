@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from eager import train_eagerly
 
 from abaw_tf import evaluation, predictions
 from abaw_tf.data import AffWild2
@@ -17,11 +18,11 @@ from abaw_tf.data.folds import make_folds
 from abaw_tf.training import Recipe, Run, RunError, predict, train
 from abaw_tf.training.callbacks import Recorder
 
-TINY = {"image_size": 32, "width": 2, "units": 8, "batch_size": 64}
+TINY = {"image_size": 32, "width": 2, "units": 8, "batch_size": 512}
 
 
 def tiny(**changes):
-    return Recipe.from_preset("frame_cnn", "small", **{**TINY, "epochs": 5, "patience": 1, **changes})
+    return Recipe.from_preset("frame_cnn", "small", **{**TINY, "epochs": 3, "patience": 1, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def dataset(synthetic_root):
 
 @pytest.fixture(scope="module")
 def run(dataset, tmp_path_factory):
-    return train(tiny(), dataset, tmp_path_factory.mktemp("runs") / "frame_cnn", progress=False)
+    return train_eagerly(tiny(), dataset, tmp_path_factory.mktemp("runs") / "frame_cnn")
 
 
 def test_a_run_folder_tells_everything_about_the_run(run, dataset):
@@ -49,7 +50,7 @@ def test_a_run_folder_tells_everything_about_the_run(run, dataset):
     assert not list((run.folder / "checkpoint").glob("*"))
     history = pd.read_csv(run.folder / "history.csv")
     assert history["epoch"].tolist() == list(range(card["epochs"]))
-    assert card["epochs"] == min(5, card["best_epoch"] + 2)  # patience 1
+    assert card["epochs"] == min(3, card["best_epoch"] + 2)  # patience 1
     assert np.isfinite(history.to_numpy()).all()
     assert card["best_epoch"] == history["val_macro_f1"].idxmax()
 
@@ -118,7 +119,7 @@ train(Recipe.from_yaml(sys.argv[1]), AffWild2(sys.argv[2]), sys.argv[3], progres
 
 @pytest.mark.slow
 def test_a_killed_run_ends_as_the_uninterrupted_one(dataset, synthetic_root, tmp_path):
-    recipe = tiny(epochs=3, patience=3, dropout=0.5)
+    recipe = tiny(epochs=2, patience=3, dropout=0.5, batch_size=64)
     recipe.to_yaml(tmp_path / "recipe.yaml")
     arguments = [tmp_path / "recipe.yaml", synthetic_root, tmp_path / "killed"]
     done = subprocess.run([sys.executable, "-c", KILLED, *map(str, arguments)], capture_output=True, check=False)
@@ -186,7 +187,7 @@ def test_other_data_are_refused_in_an_unfinished_runs_folder(dataset, tmp_path):
 def test_folds_replace_the_official_split(dataset, tmp_path):
     trials = dataset.trials()
     folds = make_folds(trials[trials["split"] != "test"], 3)
-    run = train(tiny(epochs=1), dataset, tmp_path / "run", folds=folds, fold=1, progress=False)
+    run = train_eagerly(tiny(epochs=1), dataset, tmp_path / "run", folds=folds, fold=1)
     held_out = set(folds["trial"][folds["fold"] == 1])
     assert set(predictions.read(run.predictions_path)["trial"]) <= held_out
     assert run.card["dataset"]["fold"] == 1
@@ -232,7 +233,7 @@ def test_damaged_crops_are_masked_in_training_and_filled_in_prediction(broken_co
     for path in (train_rows["path"].iloc[0], validation_rows["path"].iloc[0]):
         content = Path(path).read_bytes()
         Path(path).write_bytes(content[: len(content) // 2])
-    damaged = train(tiny(epochs=1), dataset, tmp_path / "run", progress=False)
+    damaged = train_eagerly(tiny(epochs=1), dataset, tmp_path / "run")
     assert [note for note in damaged.card["unreadable_images"] if train_rows["path"].iloc[0] in note]
     table = predict(run, dataset, "validation", progress=False).set_index(["trial", "frame"])
     trial = validation_rows["trial"].iloc[0]

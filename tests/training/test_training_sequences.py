@@ -107,7 +107,7 @@ def test_windows_of_two_tracks_to_three_outputs(toy, dataset, stores, tmp_path):
 
 def test_causal_blocks_of_images_give_every_frame_a_value(toy, dataset, tmp_path):
     run = train(toy(causal=True).replace(epochs=1), dataset, tmp_path / "run", progress=False)
-    table = predict(run, dataset, "validation", progress=False)
+    table = predictions.read(run.predictions_path)
     frames = dataset.frame_table("validation", "valence_arousal")
     assert table[["trial", "frame"]].to_numpy().tolist() == frames[["trial", "frame"]].to_numpy().tolist()
     assert "expression" not in table.columns

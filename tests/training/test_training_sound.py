@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from eager import train_eagerly
 from interruption import train_whole_and_resumed
 
 from abaw_tf import predictions
@@ -20,7 +21,14 @@ TINY = {
     "audio_cnn_lstm": {"filters": (2, 2, 3, 3), "units": (3, 3)},
     "pann": {"widths": (2, 2, 2, 2, 3, 3), "embedding": 4},
 }
-COMMON = {"sample_rate": 16000, "window_seconds": 1.0, "step_seconds": 0.6, "epochs": 2, "patience": 2, "batch_size": 8}
+COMMON = {
+    "sample_rate": 16000,
+    "window_seconds": 1.0,
+    "step_seconds": 0.6,
+    "epochs": 2,
+    "patience": 2,
+    "batch_size": 16,
+}
 
 
 def tiny(name="audio_cnn_lstm", **changes):
@@ -40,7 +48,7 @@ def stores(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(dataset, stores, tmp_path_factory):
-    return train(tiny(), dataset, tmp_path_factory.mktemp("runs") / "window", stores=stores, progress=False)
+    return train_eagerly(tiny(), dataset, tmp_path_factory.mktemp("runs") / "window", stores=stores)
 
 
 def windows_of(dataset, stores, split, size=5, stride=3):
@@ -155,7 +163,7 @@ def test_separated_voices_are_asked_for_and_found(synthetic_root, tmp_path):
     for video in {dataset.video_path(trial) for trial in dataset.trials()["trial"]}:
         noise = rng.uniform(-0.5, 0.5, 4 * 16000).astype(np.float32)
         write_wav(root / "vocals" / f"{video.stem}.wav", noise, 16000)
-    run = train(recipe, dataset, tmp_path / "run", progress=False)
+    run = train_eagerly(recipe, dataset, tmp_path / "run")
     assert run.finished
     trial = dataset.trials("train")["trial"].iloc[0]
     heard = np.asarray(Waveforms(dataset, run.folder / "features", 16000, "vocals").read(trial).samples, np.float32)
@@ -169,7 +177,7 @@ def test_windows_behind_the_end_of_the_sound_are_left_out_and_it_is_told(run, da
     cut = {dataset.video_path(trial) for trial in trials + validation[:1]}
     second = Sound(np.full(16000, 0.1, np.float32), 16000, 1, 16000, 0.1, ((0.0, 1.0),))
     monkeypatch.setattr(waveforms, "read_sound", lambda path, rate: second if path in cut else read(path, rate))
-    cut_run = train(tiny(epochs=1, step_seconds=1.0), dataset, tmp_path / "run", progress=False)
+    cut_run = train_eagerly(tiny(epochs=1, step_seconds=1.0), dataset, tmp_path / "run")
     labels = windows_of(dataset, None, "train", stride=5)
     assert cut_run.card["training_examples"] == sum(start < 5 and (at >= 0).any() for _, start, at in labels)
     assert set(cut_run.card["sound"]) == {*trials, validation[0]}

@@ -1,17 +1,19 @@
 """The recipe `stat_lstm` on stored tracks: every derivation, its predictions frame by frame, its score, exact resumption."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
+from eager import train_eagerly
 from interruption import train_whole_and_resumed
-from stat_lstm_runs import face_run, tiny, untrained, usable
+from stat_lstm_runs import face_run, tiny, untrained, usable, write_stores
 
 from abaw_tf import metrics, predictions
 from abaw_tf.data import AffWild2
 from abaw_tf.data.windows import causal_blocks
-from abaw_tf.features.store import FeatureStore
 from abaw_tf.models.stat_lstm import PRESETS
-from abaw_tf.training import RunError, predict, train
+from abaw_tf.training import Run, RunError, predict, train
 
 OUTPUTS = ("expression", "arousal", "valence", "va_vector")
 DIM = 5
@@ -28,9 +30,14 @@ def face(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(dataset, face, tmp_path_factory):
-    recipe = tiny("frames_va", face_run=str(face.folder), epochs=3)
-    return train(recipe, dataset, tmp_path_factory.mktemp("runs") / "frames_va", progress=False)
+def stores(dataset, tmp_path_factory):
+    return write_stores(dataset, tmp_path_factory.mktemp("stores"), dim=DIM)
+
+
+@pytest.fixture(scope="module")
+def trained(dataset, stores, tmp_path_factory):
+    recipe = tiny("frames_va", n_features=DIM, epochs=3, batch_size=512)
+    return train_eagerly(recipe, dataset, tmp_path_factory.mktemp("runs") / "frames_va", stores=stores)
 
 
 def all_frames(dataset):
@@ -54,10 +61,10 @@ def assert_every_frame_has_a_value(table, frames):
 
 @pytest.mark.parametrize(
     "derivation",
-    [pytest.param(name, marks=() if name in ("image", "frames_va") else pytest.mark.slow) for name in PRESETS],
+    [pytest.param(name, marks=() if name == "image" else pytest.mark.slow) for name in PRESETS],  # one shows the path
 )
 def test_every_derivation_trains_on_the_tracks_of_a_face_model(dataset, face, tmp_path, derivation):
-    run = train(tiny(derivation, face_run=str(face.folder)), dataset, tmp_path / "run", progress=False)
+    run = train_eagerly(tiny(derivation, face_run=str(face.folder)), dataset, tmp_path / "run")
     history = pd.read_csv(run.history_path)
     losses = {name.removesuffix("_loss") for name in history if name.endswith("_loss") and not name.startswith("val_")}
     table = predictions.read(run.predictions_path)
@@ -90,25 +97,6 @@ def score(run, dataset, both=False):
     return (metrics.expression_score(truth, guess, "abaw2") + np.mean(cccs)) / 2
 
 
-@pytest.fixture(scope="module")
-def stores(dataset, tmp_path_factory):
-    return write_stores(dataset, tmp_path_factory.mktemp("stores"))
-
-
-def write_stores(dataset, root, n_classes=7, change=None):
-    """Tracks of random numbers; one frame that has a crop is missing in them; `change` is applied to those of every trial."""
-    stores = {name: FeatureStore(root, name, {}, "0" * 64) for name in ("features", "probabilities")}
-    rng = np.random.default_rng(0)
-    for trial in dataset.trials()["trial"]:
-        n, crops = dataset.n_frames(trial), dataset.image_frames(trial)
-        missing = ~np.isin(np.arange(n), crops)
-        missing[crops[12]] = True
-        values = {"features": rng.normal(size=(n, DIM)), "probabilities": rng.dirichlet(np.ones(n_classes), n)}
-        for name, track in values.items():
-            stores[name].write(trial, track if change is None else change(track), missing)
-    return stores
-
-
 def by_hand(model, stores, frames, block, stat, across_gaps):
     """Outputs for the usable frames of a trial, from the head on one block after another."""
     numbers, trial = frames["frame"].to_numpy(), frames["trial"].iloc[0]
@@ -127,7 +115,12 @@ def by_hand(model, stores, frames, block, stat, across_gaps):
 
 @pytest.mark.parametrize(
     ("derivation", "stat", "across_gaps"),
-    [("lstm_va", "v0", True), ("frames_va", "v1", False), ("frames_va", "v1", True), ("image_va", "v0", True)],
+    [
+        pytest.param("lstm_va", "v0", True, marks=pytest.mark.slow),  # quick on images: test_training_stat_lstm_images
+        ("frames_va", "v1", False),
+        ("frames_va", "v1", True),
+        ("image_va", "v0", True),
+    ],
 )
 def test_a_frame_is_predicted_from_the_block_that_ends_with_it(
     dataset, stores, tmp_path, derivation, stat, across_gaps
@@ -154,7 +147,7 @@ def test_predictions_do_not_depend_on_later_frames(dataset, stores, tmp_path):
     def later(track):
         return np.concatenate([track[:start], track[start:][:, ::-1]])
 
-    changed = write_stores(dataset, tmp_path / "stores", change=later)
+    changed = write_stores(dataset, tmp_path / "stores", dim=DIM, change=later)
     run = untrained(tmp_path / "run", tiny(n_features=DIM))
     before, after = (predict(run, dataset, stores=given, progress=False) for given in (stores, changed))
     # frames without a crop in front of `start` have their valence from both sides
@@ -170,7 +163,7 @@ def test_predictions_do_not_depend_on_later_frames(dataset, stores, tmp_path):
 @pytest.mark.parametrize("both", [True, False])
 def test_frames_with_both_labels_or_all_of_them(dataset, stores, tmp_path, both):
     recipe = tiny("image_va", n_features=DIM, both_labels=both, class_balanced=False, epochs=1)
-    run = train(recipe, dataset, tmp_path / "run", stores=stores, progress=False)
+    run = train_eagerly(recipe, dataset, tmp_path / "run", stores=stores)
     frames = dataset.frame_table("train").query("path.notna()")
     labelled = frames.query("expression >= 0 and valence.notna()")
     assert 0 < len(labelled) < len(frames)
@@ -180,7 +173,7 @@ def test_frames_with_both_labels_or_all_of_them(dataset, stores, tmp_path, both)
 
 
 def test_classes_are_drawn_in_turn(dataset, stores, tmp_path):
-    run = train(tiny("image", n_features=DIM, epochs=1), dataset, tmp_path / "run", stores=stores, progress=False)
+    run = train_eagerly(tiny("image", n_features=DIM, epochs=1), dataset, tmp_path / "run", stores=stores)
     counts = dataset.frame_table("train", "expression").query("path.notna() and expression >= 0")["expression"]
     counts = counts.value_counts()
     assert run.card["training_examples"] == len(counts) * round(counts.mean())
@@ -197,16 +190,17 @@ def test_stores_and_a_recipe_that_do_not_fit_are_told(dataset, stores, face, tmp
             train(tiny("frames", **changes), dataset, tmp_path / words[:9], stores=given, progress=False)
 
 
-def test_predictions_are_made_from_tracks_of_the_same_network(trained, dataset, stores):
+def test_predictions_are_made_from_tracks_of_the_same_network(trained, dataset, stores, tmp_path):
     """The face model trained anew, or other stores: refused, not silently predicted from."""
-    others = {"features": stores["features"], "probabilities": stores["probabilities"]}
-    with pytest.raises(RunError, match=r"trained on tracks `features` of face_model-features-.*Received: "):
+    others = write_stores(dataset, tmp_path, dim=DIM, weights_hash="1" * 64)
+    names = [store["features"].folder.name for store in (stores, others)]
+    with pytest.raises(RunError, match="trained on tracks `features` of {}, .*Received: {}".format(*names)):
         predict(trained, dataset, "validation", stores=others, progress=False)
     assert set(trained.card["tracks"]) == {"features", "probabilities"}
 
 
-def test_tracks_come_from_a_finished_run(dataset, tmp_path):
-    run = face_run(tmp_path / "face_model")
+def test_tracks_come_from_a_finished_run(dataset, face, tmp_path):
+    run = Run(shutil.copytree(face.folder, tmp_path / "face_model"))
     run.update_card(status="training")
     with pytest.raises(RunError, match=r"finished run.*Received: status training"):
         train(tiny("image", face_run=str(run.folder)), dataset, tmp_path / "run", progress=False)
@@ -214,8 +208,8 @@ def test_tracks_come_from_a_finished_run(dataset, tmp_path):
         train(tiny("image", face_run=str(tmp_path / "none")), dataset, tmp_path / "other", progress=False)
 
 
-def test_a_wrong_network_is_refused_before_any_track_is_computed(dataset, tmp_path):
-    run = face_run(tmp_path / "face_model")
+def test_a_wrong_network_is_refused_before_any_track_is_computed(dataset, face, tmp_path):
+    run = Run(shutil.copytree(face.folder, tmp_path / "face_model", ignore=shutil.ignore_patterns("features")))
     with pytest.raises(ValueError, match="lstm_layers=3"):
         train(tiny(face_run=str(run.folder), lstm_layers=3), dataset, tmp_path / "run", progress=False)
     assert not (run.folder / "features").exists()
@@ -223,7 +217,7 @@ def test_a_wrong_network_is_refused_before_any_track_is_computed(dataset, tmp_pa
 
 @pytest.mark.slow
 def test_an_interrupted_run_ends_as_the_uninterrupted_one(dataset, face, tmp_path):
-    recipe = tiny(face_run=str(face.folder), lstm_layers=1, epochs=3, dropout=0.3, recurrent_dropout=0.3)
+    recipe = tiny(face_run=str(face.folder), lstm_layers=1, dropout=0.3, recurrent_dropout=0.3)
     train_whole_and_resumed(recipe, dataset, tmp_path)
 
 
@@ -246,9 +240,9 @@ def test_the_third_edition_has_eight_classes(tmp_path, face):
         tmp_path / "abaw3", edition="abaw3", n_train=4, n_validation=3, n_test=1, seconds=2.0, progress=False
     )
     dataset = AffWild2(root, "abaw3")
-    stores = write_stores(dataset, tmp_path / "stores", n_classes=8)
+    stores = write_stores(dataset, tmp_path / "stores", n_classes=8, dim=DIM)
     recipe = tiny("frames", n_features=DIM, edition="abaw3", epochs=1)
-    run = train(recipe, dataset, tmp_path / "run", stores=stores, progress=False)
+    run = train_eagerly(recipe, dataset, tmp_path / "run", stores=stores)
     table = predictions.read(run.predictions_path)
     assert "p_Other" in table.columns
     np.testing.assert_allclose(predictions.probabilities(table).sum(axis=1), 1)

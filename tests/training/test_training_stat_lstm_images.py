@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from eager import eagerly
 from stat_lstm_runs import BASE, HEAD, PLAIN, WITHOUT_DROPOUT, face_run, tiny_images, untrained, usable
 
 from abaw_tf import metrics, predictions
@@ -186,7 +187,8 @@ def test_predictions_are_those_of_the_published_wiring_and_of_a_stream(run, data
     expected = {key: np.concatenate([y[key] for y in by_block]) for key in by_block[0]}
     assert_predicted(table, part, expected)
     stream = StatLstmStream(model)
-    steps = [stream.step(image) for image in images]
+    steps = [stream.step(image) for image in images[:48]]  # three blocks
+    part = part.iloc[:48]
     assert_predicted(table, part, {key: np.stack([step[key] for step in steps]) for key in steps[0]})
 
 
@@ -235,7 +237,8 @@ def test_a_missing_label_costs_its_own_output_alone(fed, dataset, face):
     model.jit_compile = False
     partly = 0
     for (x, y, w), part in zip(validation, usable(dataset.frame_table("validation")).values(), strict=True):
-        found = model.test_on_batch(x, y, sample_weight=w, return_dict=True)["loss"]
+        with eagerly():
+            found = model.test_on_batch(x, y, sample_weight=w, return_dict=True)["loss"]
         model.reset_metrics()
         out = {key: np.asarray(v)[0, : len(part)] for key, v in model(x, training=False).items()}
         truth = part["expression"].to_numpy()

@@ -1,0 +1,83 @@
+"""In a process of its own: load saved networks, write their outputs, and train them, one after another.
+
+Usage: other_backends_reference.py (jax | mirrored) FOLDER...
+
+"jax" runs under KERAS_BACKEND=jax, "mirrored" under a MirroredStrategy over two logical processors. Of every network NAME.keras in the
+folders and its inputs NAME.inputs.npz come NAME.<how>.npz, or NAME.<how>.txt with the error where one fails.
+"""
+
+import contextlib
+import importlib
+import pkgutil
+import sys
+import traceback
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import abaw_tf.models
+from abaw_tf.training import Recipe
+
+
+def strategy_scope(how):
+    if how != "mirrored":
+        assert keras.backend.backend() == "jax"
+        return contextlib.nullcontext
+    import tensorflow as tf
+
+    processor = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    assert strategy.num_replicas_in_sync == 2
+    return strategy.scope
+
+
+def try_network(path, how, scope):
+    """Predict, and a few steps of training."""
+    with scope():
+        model = keras.saving.load_model(path, compile=False)
+        model.compile(keras.optimizers.SGD(0.01), loss=dict.fromkeys(model.output, "mse"), jit_compile=how == "jax")
+    inputs = dict(np.load(path.with_suffix(".inputs.npz")))
+    outputs = model.predict(inputs, batch_size=4, verbose=0)
+    before = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
+    # Not the same target everywhere: a softmax that answers evenly has no gradient towards that, and weights would change or not by chance.
+    keras.utils.set_random_seed(0)
+    targets = {name: np.random.default_rng(0).uniform(size=y.shape).astype("float32") for name, y in outputs.items()}
+    losses = model.fit(inputs, targets, batch_size=4, epochs=2, verbose=0).history["loss"]
+    after = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
+    changed = [not np.array_equal(new, old) for new, old in zip(after, before)]
+    return {**outputs, "losses": losses, "changed": np.mean(changed)}
+
+
+def try_recipe(path):
+    """Predict, and some epochs of training on the classes that are in the inputs."""
+    inputs = dict(np.load(path.with_suffix(".inputs.npz")))
+    recipe = Recipe.from_preset(str(inputs.pop("recipe")), "small")
+    kinds = inputs.pop("class")  # 0 … 3, one per example
+    model = keras.saving.load_model(path, compile=False)
+    outputs = model.predict(inputs, verbose=0)
+    recipe.compile(model)
+    targets = {}
+    for name, values in outputs.items():
+        if name == "expression":
+            shape, target = values.shape[:-1], kinds
+        else:
+            shape, target = values.shape, (kinds / 2 - 0.75).astype("float32")
+        targets[name] = np.broadcast_to(target.reshape(-1, *[1] * (len(shape) - 1)), shape)
+    keras.utils.set_random_seed(0)
+    losses = model.fit(inputs, targets, epochs=16, batch_size=8, verbose=0).history["loss"]
+    return {**outputs, "losses": losses}
+
+
+how, *folders = sys.argv[1:]
+scope = strategy_scope(how)
+for module in pkgutil.iter_modules(abaw_tf.models.__path__):  # registers the layers of every model
+    importlib.import_module(f"abaw_tf.models.{module.name}")
+for path in [path for folder in folders for path in sorted(Path(folder).glob("*.keras"))]:
+    try:
+        is_recipe = "recipe" in np.load(path.with_suffix(".inputs.npz"))
+        found = try_recipe(path) if is_recipe else try_network(path, how, scope)
+        np.savez(path.with_suffix(f".{how}.npz"), **found)
+    except Exception:
+        path.with_suffix(f".{how}.txt").write_text(traceback.format_exc(), encoding="utf-8")
