@@ -65,7 +65,8 @@ def _train(model, recipe, data, recorder, progress):
     if recorder.done:
         return
     # Variables of optimiser and metrics that are only made in the first step cost a second tracing of it, half of a short training.
-    model.optimizer.build(model.trainable_variables)
+    with model.distribute_strategy.scope():
+        model.optimizer.build(model.trainable_variables)
     model.evaluate(data.validation.dataset().take(1), verbose=0)
     model.fit(
         data.training.dataset(start_epoch),

@@ -24,7 +24,7 @@ HERE = Path(__file__)
 def contracts():
     """Every test class that inherits from `ModelContract`, by its file and name; no list of them needs to be kept."""
     for path in sorted(HERE.parents[1].rglob("test_*.py")):
-        if path != HERE and "import ModelContract" in path.read_text(encoding="utf-8"):
+        if path != HERE and "ModelContract" in path.read_text(encoding="utf-8"):
             sys.path.append(str(path.parent))  # as pytest does: it imports test files by their bare names
             importlib.import_module(path.stem)
     found, queue = {}, [ModelContract]
