@@ -65,7 +65,7 @@ def choose(arguments):
     others = [name for name in names if name != "gru_fusion"]
     recipes = training.ordered_recipes(others, arguments.preset, arguments.out, seed=arguments.seed)
     if len(others) < len(names):
-        # Its third branch needs a face model, which takes longer than the whole story, and here adds nothing.
+        # Its third branch needs a face model, which takes longer than the whole story.
         fields = {"modalities": ("audio", "openface"), "seed": arguments.seed}
         recipes.append(training.Recipe.from_preset("gru_fusion", arguments.preset, **fields))
     if arguments.preset == "small":
