@@ -56,6 +56,15 @@ def assert_close(found, expected):
         np.testing.assert_allclose(found[key], value, rtol=0, atol=1e-5 * np.abs(value).max(), err_msg=key)
 
 
+def assert_gradients_close(found, expected):
+    """Within 1e-5 of the largest gradient of each layer: that of a bias is a sum whose terms may cancel, their rounding does not."""
+    assert set(found) == set(expected)
+    layer_of = {path: path.rpartition("/")[0] for path in expected}
+    for path, value in expected.items():
+        largest = max(np.abs(g).max() for other, g in expected.items() if layer_of[other] == layer_of[path])
+        np.testing.assert_allclose(found[path], value, rtol=0, atol=1e-5 * largest, err_msg=path)
+
+
 def blocks_and_chunk(model, block, start):
     """The same current frames as blocks and as one chunk: those from `start` on of a trial of 12 frames."""
     frames, current = images(12), np.arange(start, 12)
@@ -96,7 +105,7 @@ def test_chunks_give_the_outputs_and_gradients_of_the_published_network(preset, 
     chunk_loss, chunk_gradients = loss_and_gradients(chunk, by_chunk, {key: y[None] for key, y in targets.items()})
     assert chunk_loss == pytest.approx(loss, rel=1e-5)
     assert all(np.abs(g).max() > 0 for g in gradients.values())
-    assert_close(chunk_gradients, gradients)
+    assert_gradients_close(chunk_gradients, gradients)
 
 
 @pytest.mark.parametrize(("preset", "stat"), [("lstm_va", "v0"), ("frames_va", "v1"), ("image_va", "v0")])
