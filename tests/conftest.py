@@ -1,10 +1,8 @@
 """Fixtures shared by the tests: the real material and a small synthetic Aff-Wild2."""
 
-import importlib.util
 import os
 import random
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -66,25 +64,19 @@ def _seeded():
         sys.modules["keras"].utils.set_random_seed(0)
 
 
+@pytest.fixture
+def without_values():
+    """Networks that the test builds get shapes but no values: those of a published size take seconds to draw, and up to a gigabyte."""
+    import keras
+
+    with keras.StatelessScope(initialize_variables=False):
+        yield
+
+
 @pytest.fixture(scope="session")
 def project() -> Path:
     """The project's root folder (where setup.py is)."""
     return PROJECT
-
-
-@pytest.fixture(scope="session")
-def run_under_jax():
-    """Runs a Python script with Keras on JAX; the test is skipped where JAX is not installed."""
-    if importlib.util.find_spec("jax") is None:
-        pytest.skip('JAX is not installed: pip install -e ".[jax]"')
-
-    def run(script, *arguments):
-        command = [sys.executable, str(script), *map(str, arguments)]
-        environment = {**os.environ, "KERAS_BACKEND": "jax"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-3000:]
-
-    return run
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 LARGEST = 1_500_000  # bytes
-LONG = {"do2020_stat_lstm", "dresvyanskiy2020_fusion", "rasipuram2020_gru_fusion"}
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
 
@@ -26,11 +25,7 @@ def test_a_notebook_is_committed_with_small_outputs_and_without_errors(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, marks=pytest.mark.study if path.stem in LONG else ()) for path in NOTEBOOKS],
-    ids=lambda path: path.stem,
-)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_from_top_to_bottom(path):
     command = [
         sys.executable,

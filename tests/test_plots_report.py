@@ -282,3 +282,11 @@ class TestReport:
         page = report.write_report(tmp_path / "r.html", "Bare", scored[0]).read_text()
         assert page.count("data:image/png") == 1
         assert "net &amp; co" in page
+
+    def test_a_model_of_expressions_alone_has_no_valence_and_arousal(self, scored, tmp_path):
+        _, table, labels = scored
+        table = table.drop(columns=["valence", "arousal"])
+        result = evaluation.evaluate(table, labels, bootstrap=0)
+        page = report.write_report(tmp_path / "r.html", "Expressions", result, table, labels).read_text()
+        assert "confusion matrix of" in page
+        assert "alence and arousal" not in page

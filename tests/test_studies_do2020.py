@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from eager import eagerly
 from sklearn.metrics import accuracy_score, f1_score
 
 from abaw_tf import predictions
@@ -164,7 +165,8 @@ def test_a_study_of_image_networks_is_run_once(tmp_path, monkeypatch, synthetic_
     """All rows, of networks that are quick to train; what is finished is used again."""
     monkeypatch.setattr(do2020_networks, "DERIVATIONS", dict.fromkeys(DERIVATIONS, "image_va"))
     monkeypatch.setattr(rendered, "make_synthetic", lambda *args, **kwargs: synthetic_root)
-    result = do2020.run(tmp_path, bootstrap=20, size=TINY, progress=False)
+    with eagerly():
+        result = do2020.run(tmp_path, bootstrap=20, size=TINY, progress=False)
     check_result(result)
     runs = tmp_path / "seed0"
     assert sorted(path.name for path in runs.iterdir()) == ["face_model", "image_va", "image_va_second"]

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from eager import eagerly
 from sklearn.metrics import accuracy_score, f1_score
 
 from abaw_tf import predictions
@@ -127,6 +128,7 @@ TINY = Size(
     faces=(70, 21),
     videos=(4, 3),
     seconds=2.0,
+    fps=12.0,
     face_model={"image_size": 32, "width": 4, "fc_units": 16, "epochs": 1},
     networks={
         "frame_cnn": {"image_size": 32, "width": 4, "units": 16, "epochs": 1},
@@ -139,7 +141,8 @@ TINY = Size(
 @pytest.mark.slow
 def test_a_small_study_is_run_once(tmp_path, monkeypatch):
     """All five models train, each on what it builds on; what is finished is used again."""
-    result = dresvyanskiy2020.run(tmp_path / "a", draws=20, bootstrap=20, size=TINY, progress=False)
+    with eagerly():
+        result = dresvyanskiy2020.run(tmp_path / "a", draws=20, bootstrap=20, size=TINY, progress=False)
     assert (
         result.table.loc[[MAJORITY, *RECIPES, *FUSIONS], ["score", "macro_f1", "accuracy", "held_out"]]
         .notna()

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from eager import eagerly
 
 from abaw_tf import predictions
 from abaw_tf.data import AffWild2
@@ -116,8 +117,9 @@ TINY = Size(
     videos=(4, 3),
     unseen=3,
     seconds=2.0,
+    fps=12.0,
     face_model={"image_size": 32, "width": 2, "epochs": 1},
-    networks={**SMALL, "dimensions": {"expnet": 64}},
+    networks={**SMALL, "dimensions": {"expnet": 64}, "sequence": 4, "stride": 2},
 )
 
 
@@ -141,7 +143,8 @@ def check_result(result):
 @pytest.mark.slow
 def test_a_small_study_is_run_once(tmp_path, monkeypatch):
     """All rows, of tiny networks; what is finished is used again, also where the folder has moved."""
-    result = rasipuram2020.run(tmp_path / "a", bootstrap=20, size=TINY, progress=False)
+    with eagerly():
+        result = rasipuram2020.run(tmp_path / "a", bootstrap=20, size=TINY, progress=False)
     check_result(result)
     runs = tmp_path / "a" / "seed0"
     names = ("face_model", "gru_fusion_audio", "gru_fusion_expnet", "gru_fusion_openface", "gru_fusion_all",
@@ -156,7 +159,8 @@ def test_a_small_study_is_run_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(keras_runner, "fit", None)
     (tmp_path / "a").rename(tmp_path / "b")
-    again = rasipuram2020.run(tmp_path / "b", bootstrap=20, size=TINY, progress=False)
+    with eagerly():
+        again = rasipuram2020.run(tmp_path / "b", bootstrap=20, size=TINY, progress=False)
     pd.testing.assert_frame_equal(again.table, result.table)
     with pytest.raises(FileExistsError, match=r"faces"):
         rasipuram2020.run(tmp_path / "b", size=Size(faces=(71, 21)), progress=False)

@@ -149,7 +149,7 @@ def _model(name, evaluation, predictions, labels, history) -> str:
         figure = new_figure((0.92 * len(classes) + 2.0, 0.78 * len(classes) + 1.6))
         plots.plot_confusion(evaluation.confusion, classes, figure.add_subplot())
         parts.append(picture(figure, f"confusion matrix of {name}"))
-    parts.append(_densities(name, predictions, labels))
+    parts.append(_densities(name, evaluation, predictions, labels))
     parts.append(_timelines(name, evaluation, predictions, labels))
     if history is not None:
         parts += [
@@ -181,8 +181,10 @@ def _classes(evaluation) -> str:
     return html_table(("class", "precision", "recall", "F1", "95 % interval", "true frames", "predicted frames"), rows)
 
 
-def _densities(name, predictions, labels) -> str:
-    """Valence and arousal of predictions and labels side by side."""
+def _densities(name, evaluation, predictions, labels) -> str:
+    """Valence and arousal of predictions and labels side by side, where they were scored."""
+    if "valence_arousal_score" not in evaluation.scores:
+        return ""
     pictures = []
     for table, what in ((predictions, "predicted"), (labels, "labelled")):
         if table is not None and "valence" in table and "arousal" in table and table["valence"].notna().any():

@@ -20,8 +20,8 @@ class Size:
         Videos for training and validation.
     unseen : int
         Further videos of other subjects, on which neither a weight nor an epoch hangs.
-    seconds : float
-        Length of a video.
+    seconds, fps : float
+        Length of a video, and its frames per second; by default, a rate drawn for each.
     face_model, networks : mapping
         Fields of the recipe ``face_model``, and of that of the study's networks, that differ from their small presets.
     """
@@ -30,6 +30,7 @@ class Size:
     videos: tuple = (14, 10)
     unseen: int = 0
     seconds: float = 8.0
+    fps: float | None = None
     face_model: Mapping = field(default_factory=lambda: {"batch_size": 32})
     networks: Mapping = field(default_factory=dict)
 
@@ -65,6 +66,7 @@ def render(work, size, progress=True) -> tuple:
         n_train=n_train,
         n_validation=n_validation,
         seconds=size.seconds,
+        fps=size.fps,
         seed=0,
         progress=progress,
     )
@@ -82,7 +84,14 @@ def render_unseen(work, size, progress=True) -> AffWild2:
     folder = Path(work) / "unseen"
     # One training video, because a dataset has both splits.
     made = make_synthetic(
-        folder, n_train=1, n_validation=size.unseen, n_test=0, seconds=size.seconds, seed=1, progress=progress
+        folder,
+        n_train=1,
+        n_validation=size.unseen,
+        n_test=0,
+        seconds=size.seconds,
+        fps=size.fps,
+        seed=1,
+        progress=progress,
     )
     return AffWild2(made)
 

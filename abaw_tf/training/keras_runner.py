@@ -127,6 +127,10 @@ def _compiled(recipe, strategy):
     try:
         with scope:
             model = recipe.build()
+            if recipe.batch_norm_momentum is not None:
+                for layer in model._flatten_layers():  # of models within it, too
+                    if isinstance(layer, keras.layers.BatchNormalization):
+                        layer.momentum = recipe.batch_norm_momentum
             recipe.compile(model)
     finally:
         keras.config.set_dtype_policy(policy)

@@ -143,6 +143,7 @@ def parts(model):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_values")
 def test_the_published_size():
     model = build_cnn14()
     assert sum(np.prod(v.shape) for v in model.trainable_variables) == 80_753_615

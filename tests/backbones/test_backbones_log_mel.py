@@ -97,16 +97,6 @@ def test_in_a_graph(jit):
         np.testing.assert_allclose(run(sound), expected, atol=DECIBELS)
 
 
-@pytest.mark.slow
-def test_under_jax(run_under_jax, project, tmp_path):
-    model_of(LogMelSpectrogram(**PUBLISHED[32000])).save(tmp_path / "m.keras")
-    np.save(tmp_path / "in.npy", sounds(32000))
-    files = [tmp_path / name for name in ("m.keras", "in.npy", "out.npy")]
-    run_under_jax(project / "tests/backbones/backbone_jax_reference.py", "abaw_tf.backbones.log_mel", *files)
-    expected = reference(sounds(32000), **PUBLISHED[32000])
-    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, atol=DECIBELS)
-
-
 def test_gradients_reach_the_sound():
     """The layer is differentiable, silence included."""
     sound = tf.constant(sounds(16000))

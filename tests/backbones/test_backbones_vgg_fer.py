@@ -28,6 +28,7 @@ def outputs(model, layer, x):
 # -- the graph -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("without_values")
 def test_the_published_size():
     model = build_vgg_fer(classes=2622)
     assert model.count_params() == 145_002_878 + 3  # VGG-Face, and the means that are subtracted

@@ -22,6 +22,7 @@ def _clear():  # once: it collects garbage, which takes longer than most tests h
         ("keras_vggface", 41_246_071, 23_561_152, 8631),
     ],
 )
+@pytest.mark.usefixtures("without_values")
 def test_published_sizes(variant, parameters, without_top, width):
     """At full size, and of Do et al.'s network what their fine-tuning leaves frozen."""
     model = build_vggface2_resnet50(variant, include_top=True)

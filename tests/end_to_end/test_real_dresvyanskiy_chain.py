@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from eager import train_eagerly
 
 from abaw_tf import predictions
 from abaw_tf.features.extract import ExtractionError, extract
@@ -38,7 +39,9 @@ def dataset(realdata, tmp_path_factory):
     to_va = ProbabilitiesToVA.fit(realdata)
     root = tmp_path_factory.mktemp("clips")
     mute = ("pose_tfjs/pose_squats.mp4",)
-    return write_clips(realdata, root, to_va, labelled=CLIPS, unlabelled=mute, validation=("lrwp9a", "single_face"))
+    return write_clips(
+        realdata, root, to_va, labelled=CLIPS, unlabelled=mute, validation=("lrwp9a", "single_face"), stride=4
+    )
 
 
 def test_from_clips_to_a_fused_table(dataset, tmp_path):
@@ -66,7 +69,7 @@ def test_from_clips_to_a_fused_table(dataset, tmp_path):
     n = min(len(loud), len(voice))
     np.testing.assert_allclose(voice[:n], loud[:n] / 2, atol=1e-3)
     for name, recipe in recipes.items():
-        run = train(recipe, dataset, tmp_path / name, stores={"sound": tmp_path / "sounds"}, progress=False)
+        run = train_eagerly(recipe, dataset, tmp_path / name, stores={"sound": tmp_path / "sounds"})
         tables[name] = predict(run, dataset, None, stores={"sound": tmp_path / "sounds"}, progress=False)
 
     frames = sum(dataset.n_frames(trial) for trial in trials)

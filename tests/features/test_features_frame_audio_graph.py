@@ -1,4 +1,4 @@
-"""The graph of audio features against the librosa path, under any dtype policy, saved and loaded, and on the JAX backend."""
+"""The graph of audio features against the librosa path, under any dtype policy, saved and loaded. Under JAX: test_models_other_backends."""
 
 import keras
 import numpy as np
@@ -124,15 +124,6 @@ def test_graph_as_the_way_to_compute_a_track(sounds):
     assert found.missing.sum() == 10
     np.testing.assert_array_equal(found.missing, expected.missing)
     assert_same_features(found.values, expected.values)
-
-
-@pytest.mark.slow
-def test_jax_backend_gives_the_same(run_under_jax, sounds, project, tmp_path):
-    graph.build_frame_audio(LENGTH).save(tmp_path / "model.keras")
-    np.savez(tmp_path / "in.npz", **sounds)
-    files = [tmp_path / file for file in ("model.keras", "in.npz", "out.npy")]
-    run_under_jax(project / "tests/features/frame_audio_jax_reference.py", *files)
-    assert_same_features(np.load(tmp_path / "out.npy"), reference(sounds))
 
 
 def test_errors():

@@ -1,4 +1,4 @@
-"""In a process of its own: load saved networks, write their outputs, and train them, one after another.
+"""In a process of its own: load saved networks, write their outputs, and train them, one after another; parts of networks are not trained.
 
 Usage: other_backends_reference.py (jax | mirrored) FOLDER...
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from unchanged import unchanged
 
 import abaw_tf.models
 from abaw_tf.training import Recipe
@@ -37,7 +38,7 @@ def try_network(path, how, scope):
     """Predict, and a few steps of training."""
     with scope():
         model = keras.saving.load_model(path, compile=False)
-        model.compile(keras.optimizers.SGD(0.01), loss=dict.fromkeys(model.output, "mse"), jit_compile=how == "jax")
+        model.compile(keras.optimizers.SGD(0.1), loss=dict.fromkeys(model.output, "mse"), jit_compile=how == "jax")
     inputs = dict(np.load(path.with_suffix(".inputs.npz")))
     outputs = model.predict(inputs, batch_size=4, verbose=0)
     before = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
@@ -45,9 +46,7 @@ def try_network(path, how, scope):
     keras.utils.set_random_seed(0)
     targets = {name: np.random.default_rng(0).uniform(size=y.shape).astype("float32") for name, y in outputs.items()}
     losses = model.fit(inputs, targets, batch_size=4, epochs=2, verbose=0).history["loss"]
-    after = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
-    changed = [not np.array_equal(new, old) for new, old in zip(after, before)]
-    return {**outputs, "losses": losses, "changed": np.mean(changed)}
+    return {**outputs, "losses": losses, "unchanged": unchanged(model, before)}
 
 
 def try_recipe(path):
@@ -70,14 +69,24 @@ def try_recipe(path):
     return {**outputs, "losses": losses}
 
 
+def try_part(path):
+    inputs = dict(np.load(path.with_suffix(".inputs.npz")))
+    del inputs["part"]
+    return keras.saving.load_model(path, compile=False).predict(inputs, verbose=0)
+
+
 how, *folders = sys.argv[1:]
 scope = strategy_scope(how)
-for module in pkgutil.iter_modules(abaw_tf.models.__path__):  # registers the layers of every model
-    importlib.import_module(f"abaw_tf.models.{module.name}")
+modules = [f"abaw_tf.models.{module.name}" for module in pkgutil.iter_modules(abaw_tf.models.__path__)]
+for module in (*modules, "abaw_tf.backbones.expnet", "abaw_tf.features.frame_audio_graph"):
+    importlib.import_module(module)  # registers its layers
 for path in [path for folder in folders for path in sorted(Path(folder).glob("*.keras"))]:
     try:
-        is_recipe = "recipe" in np.load(path.with_suffix(".inputs.npz"))
-        found = try_recipe(path) if is_recipe else try_network(path, how, scope)
+        given = np.load(path.with_suffix(".inputs.npz"))
+        if "part" in given:
+            found = try_part(path)
+        else:
+            found = try_recipe(path) if "recipe" in given else try_network(path, how, scope)
         np.savez(path.with_suffix(f".{how}.npz"), **found)
     except Exception:
         path.with_suffix(f".{how}.txt").write_text(traceback.format_exc(), encoding="utf-8")

@@ -26,6 +26,7 @@ class TestContract(ModelContract):
         return {"image": images(n)}
 
 
+@pytest.mark.usefixtures("without_values")
 def test_the_published_size():
     model = build_face_model()
     assert model.count_params() == 27_771_840

@@ -22,6 +22,7 @@ class TestContract(ModelContract):
         return {"image": np.random.default_rng(0).integers(0, 256, (n, 32, 32, 3)).astype("uint8")}
 
 
+@pytest.mark.usefixtures("without_values")
 def test_the_published_size():
     model = build_frame_cnn()
     trunk = build_vggface2_resnet50().count_params()

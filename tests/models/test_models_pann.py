@@ -11,6 +11,7 @@ from abaw_tf.training import Recipe, RecipeError
 SMALL = {"samples": 6400, "widths": (2, 3, 3, 4, 4, 8), "embedding": 24, "spec_augment": (6, 8)}
 
 
+@pytest.mark.usefixtures("without_values")
 def test_the_published_size():
     model = build_pann()
     trainable = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)

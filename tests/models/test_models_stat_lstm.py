@@ -17,7 +17,6 @@ from abaw_tf.models.stat_lstm import PRESETS, build_stat_lstm, compile_stat_lstm
 WIDE = {"expression_units": (2048,), "regression_units": (2048,)}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "changes", "parameters", "fused"),
     [
@@ -27,6 +26,7 @@ WIDE = {"expression_units": (2048,), "regression_units": (2048,)}
         ("image_va", WIDE, 44_571_598, None),  # t12
     ],
 )
+@pytest.mark.usefixtures("without_values")
 def test_the_published_sizes(preset, changes, parameters, fused):
     model = build_stat_lstm(preset, **changes)
     assert model.count_params() == parameters

@@ -27,7 +27,7 @@ class TestContract(ModelContract):
         return {"image": images(n)}
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("without_values")
 def test_the_published_size():
     model = build_vgg_fer_model()
     assert model.input["image"].shape == (None, 224, 224, 3)

@@ -4,6 +4,7 @@ import runpy
 
 import pandas as pd
 import pytest
+from eager import eagerly
 
 from abaw_tf import predictions
 from abaw_tf.cli import run_tool
@@ -44,7 +45,8 @@ def run_dir(tools, synthetic_root, tmp_path_factory):
         "--thinning.Neutral",
         "3",
     ]
-    assert tools["train"](arguments) == 0
+    with eagerly():
+        assert tools["train"](arguments) == 0
     return run_dir
 
 

@@ -64,7 +64,8 @@ def assert_every_frame_has_a_value(table, frames):
     [pytest.param(name, marks=() if name == "image" else pytest.mark.slow) for name in PRESETS],  # one shows the path
 )
 def test_every_derivation_trains_on_the_tracks_of_a_face_model(dataset, face, tmp_path, derivation):
-    run = train_eagerly(tiny(derivation, face_run=str(face.folder)), dataset, tmp_path / "run")
+    recipe = tiny(derivation, face_run=str(face.folder), block=4)
+    run = train_eagerly(recipe, dataset, tmp_path / "run")
     history = pd.read_csv(run.history_path)
     losses = {name.removesuffix("_loss") for name in history if name.endswith("_loss") and not name.startswith("val_")}
     table = predictions.read(run.predictions_path)
@@ -217,14 +218,14 @@ def test_a_wrong_network_is_refused_before_any_track_is_computed(dataset, face, 
 
 @pytest.mark.slow
 def test_an_interrupted_run_ends_as_the_uninterrupted_one(dataset, face, tmp_path):
-    recipe = tiny(face_run=str(face.folder), lstm_layers=1, dropout=0.3, recurrent_dropout=0.3)
+    recipe = tiny(face_run=str(face.folder), block=4, lstm_layers=1, dropout=0.3, recurrent_dropout=0.3)
     train_whole_and_resumed(recipe, dataset, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("precision", "strategy"), [("mixed_float16", "default"), ("float32", "mirrored")])
 def test_other_precisions_and_strategies(dataset, face, tmp_path, precision, strategy):
-    recipe = tiny(face_run=str(face.folder), precision=precision, lstm_layers=1)
+    recipe = tiny(face_run=str(face.folder), precision=precision, block=4, lstm_layers=1)
     run = train(recipe, dataset, tmp_path / "run", strategy=strategy, progress=False)
     policies = {layer.compute_dtype for layer in run.load_model().get_layer("head").layers}
     assert ("float16" in policies) == (precision == "mixed_float16")
