@@ -91,6 +91,12 @@ def test_unknown_fields_are_refused_with_a_suggestion_in_python_too():
         Recipe.from_preset("frame_cnn").replace(learningrate=1.0)
 
 
+@pytest.mark.parametrize("momentum", [-0.1, 1.0])
+def test_a_momentum_that_forgets_nothing_or_more_than_all_is_refused(momentum):
+    with pytest.raises(RecipeError, match=f"`batch_norm_momentum` must be.*Received: batch_norm_momentum={momentum}"):
+        Recipe.from_preset("frame_cnn", batch_norm_momentum=momentum)
+
+
 def test_recipes_are_frozen_and_hold_their_values_in_one_type():
     recipe = Recipe.from_preset("frame_cnn", learning_rate="1e-3", blocks=[1, 1, 1, 1])
     assert recipe.learning_rate == 1e-3

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,7 +23,9 @@ TINY = {"image_size": 32, "width": 2, "units": 8, "batch_size": 512}
 
 
 def tiny(**changes):
-    return Recipe.from_preset("frame_cnn", "small", **{**TINY, "epochs": 3, "patience": 1, **changes})
+    return Recipe.from_preset(
+        "frame_cnn", "small", **{**TINY, "epochs": 3, "patience": 1, "batch_norm_momentum": 0.9, **changes}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,13 @@ def dataset(synthetic_root):
 @pytest.fixture(scope="module")
 def run(dataset, tmp_path_factory):
     return train_eagerly(tiny(), dataset, tmp_path_factory.mktemp("runs") / "frame_cnn")
+
+
+def test_every_batch_normalisation_has_the_momentum_of_the_recipe(run):
+    layers = [
+        layer for layer in run.load_model()._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    assert {layer.momentum for layer in layers} == {0.9}
 
 
 def test_a_run_folder_tells_everything_about_the_run(run, dataset):
