@@ -210,7 +210,7 @@ def probe(root, step, edition="abaw2"):
 
 @pytest.mark.slow
 def test_every_modality_tells_something_and_together_they_tell_more(tmp_path):
-    scores = probe(make_synthetic(tmp_path / "d", fps=7, progress=False), step=1)
+    scores = probe(make_synthetic(tmp_path / "d", progress=False), step=4)
     print("\n" + scores.round(3).to_string())
     alone = scores.drop(index=["all", "majority"])
     assert (alone["macro_f1"] > scores.loc["majority", "macro_f1"] + 0.03).all()
