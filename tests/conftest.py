@@ -66,7 +66,7 @@ def _seeded():
 
 @pytest.fixture
 def without_values():
-    """Networks that the test builds get shapes but no values: those of a published size take seconds to draw, and up to a gigabyte."""
+    """Networks get shapes but no values: those of a published size take seconds to draw, and up to a gigabyte."""
     import keras
 
     with keras.StatelessScope(initialize_variables=False):

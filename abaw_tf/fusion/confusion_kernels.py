@@ -46,7 +46,7 @@ class Room(NamedTuple):
     """float32 (BLOCK, classes * models rounded up to fours): frames of a block, one after the other; zero behind the
     models."""
     scores: np.ndarray
-    """float32 (3, LANES): the bias with which a score begins, and what was added up so far, of two classes."""
+    """float32 (2, LANES): the bias with which a score begins, and what was added up so far."""
     keys: np.ndarray
     """int32 (2 * LANES,): the highest and the second highest of the classes so far."""
     votes: np.ndarray
@@ -72,7 +72,7 @@ def room(n_models, n_classes, bias, empty=np.empty) -> Room:
     """Room for so many models and classes; `bias` makes all scores positive."""
     result = Room(
         empty((BLOCK, n_classes * (-(-n_models // 4) * 4)), np.float32),
-        empty((3, LANES), np.float32),
+        empty((2, LANES), np.float32),
         empty(2 * LANES, np.int32),
         empty((2, LANES), np.int32),
         empty(5 * BLOCK, np.float32),
@@ -90,71 +90,40 @@ def room(n_models, n_classes, bias, empty=np.empty) -> Room:
 
 
 @numba.njit(inline="always")
-def _add_up(rows, f, w, a, p, end, scores, into):
-    """Scores of all models but the last one to four, four at a time, into a row of `scores`.
-
-    Returns the first model that is left, its values' place, and the row with the scores so far.
-    """
-    start = _0
-    while a + _3 < end:
-        b, c, d = a + _1, a + _2, a + _3
-        p_a, p_b, p_c, p_d = rows[f, p], rows[f, p + _1], rows[f, p + _2], rows[f, p + _3]
-        for lane in range(LANES):
-            scores[into, lane] = (
-                scores[start, lane] + w[a, lane] * p_a + w[b, lane] * p_b + w[c, lane] * p_c + w[d, lane] * p_d
-            )
-        a, p, start = a + _4, p + _4, into
-    return a, p, start
-
-
-@numba.njit(inline="always")
 def _decide(rows, f, w, classes, n_classes, mask, bits, n_models, scores, keys, votes):
     """Add the vote of a frame between some classes for every draw; returns the narrowest lead.
 
     A score's bits, read as a whole number, are in the order of the scores, and are faster to compare. The last of them
-    make room for the class (`mask`), so that the highest score brings along who has it. Classes come in pairs: what is
-    known of the highest ones is then read and written half as often.
+    make room for the class (`mask`), so that the highest score brings along who has it.
     """
-    f, n, last, padded = np.uintp(f), np.uintp(n_models), np.uintp(n_models - 1), np.uintp((n_models + 3) // 4 * 4)
+    f, last, padded = np.uintp(f), np.uintp(n_models - 1), np.uintp((n_models + 3) // 4 * 4)
     for lane in range(LANES):
         keys[lane] = 0
         keys[LANES + lane] = 0
-    for index in range(0, n_classes, 2):
+    for index in range(n_classes):
         tag = classes[index]
-        end = np.uintp(tag) * n + last
-        a, p, start = _add_up(rows, f, w, np.uintp(tag) * n, np.uintp(tag) * padded, end, scores, _1)
+        a, p, start = np.uintp(tag) * np.uintp(n_models), np.uintp(tag) * padded, _0
+        end = a + last
+        while a + _3 < end:
+            b, c, d = a + _1, a + _2, a + _3
+            p_a, p_b, p_c, p_d = rows[f, p], rows[f, p + _1], rows[f, p + _2], rows[f, p + _3]
+            for lane in range(LANES):
+                scores[_1, lane] = (
+                    scores[start, lane] + w[a, lane] * p_a + w[b, lane] * p_b + w[c, lane] * p_c + w[d, lane] * p_d
+                )
+            a, p, start = a + _4, p + _4, _1
         # Beyond the last model p is zero, whatever the weight.
         b = a + _1 if a + _1 < end else end
         c = a + _2 if a + _2 < end else end
         d = a + _3 if a + _3 < end else end
         p_a, p_b, p_c, p_d = rows[f, p], rows[f, p + _1], rows[f, p + _2], rows[f, p + _3]
-        if index + 1 == n_classes:
-            for lane in range(LANES):
-                score = scores[start, lane] + w[a, lane] * p_a + w[b, lane] * p_b + w[c, lane] * p_c + w[d, lane] * p_d
-                key = np.int32(np.int32(np.float32(score).view(np.int32) & mask) | tag)
-                best, second = keys[lane], keys[LANES + lane]
-                lower = best if best < key else key
-                keys[lane] = best if best > key else key
-                keys[LANES + lane] = second if second > lower else lower
-            break
-        other = classes[index + 1]
-        end = np.uintp(other) * n + last
-        g, q, begin = _add_up(rows, f, w, np.uintp(other) * n, np.uintp(other) * padded, end, scores, _2)
-        h = g + _1 if g + _1 < end else end
-        i = g + _2 if g + _2 < end else end
-        j = g + _3 if g + _3 < end else end
-        q_g, q_h, q_i, q_j = rows[f, q], rows[f, q + _1], rows[f, q + _2], rows[f, q + _3]
         for lane in range(LANES):
             score = scores[start, lane] + w[a, lane] * p_a + w[b, lane] * p_b + w[c, lane] * p_c + w[d, lane] * p_d
             key = np.int32(np.int32(np.float32(score).view(np.int32) & mask) | tag)
-            score = scores[begin, lane] + w[g, lane] * q_g + w[h, lane] * q_h + w[i, lane] * q_i + w[j, lane] * q_j
-            rival = np.int32(np.int32(np.float32(score).view(np.int32) & mask) | other)
             best, second = keys[lane], keys[LANES + lane]
-            higher, lower = key if key > rival else rival, key if key < rival else rival
-            beaten = best if best < higher else higher
-            keys[lane] = best if best > higher else higher
-            second = second if second > lower else lower
-            keys[LANES + lane] = second if second > beaten else beaten
+            lower = best if best < key else key
+            keys[lane] = best if best > key else key
+            keys[LANES + lane] = second if second > lower else lower
     narrowest = np.int32(2**30)
     for lane in range(LANES):
         best = keys[lane]

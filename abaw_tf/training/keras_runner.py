@@ -128,14 +128,18 @@ def _compiled(recipe, strategy):
         with scope:
             model = recipe.build()
             if recipe.batch_norm_momentum is not None:
-                for layer in model._flatten_layers():  # of models within it, too
-                    if isinstance(layer, keras.layers.BatchNormalization):
-                        layer.momentum = recipe.batch_norm_momentum
+                _set_batch_norm_momentum(model, recipe.batch_norm_momentum)
             recipe.compile(model)
     finally:
         keras.config.set_dtype_policy(policy)
     _without_xla_on_cpu(model)
     return model
+
+
+def _set_batch_norm_momentum(model, momentum):
+    for layer in model._flatten_layers():  # those of the models within it, too
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = momentum
 
 
 def _without_xla_on_cpu(model):

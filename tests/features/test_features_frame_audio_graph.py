@@ -1,4 +1,7 @@
-"""The graph of audio features against the librosa path, under any dtype policy, saved and loaded. Under JAX: test_models_other_backends."""
+"""The graph of audio features against the librosa path, under any dtype policy, saved and loaded.
+
+Under JAX: test_models_other_backends.
+"""
 
 import keras
 import numpy as np
@@ -75,8 +78,12 @@ def test_float32_under_a_mixed_policy(segments):
     assert_same_features(found[0], expected)
 
 
-@pytest.fixture(scope="module")
-def sounds():
+@pytest.fixture(scope="module", name="sounds")
+def make_sounds_once():
+    return make_sounds()
+
+
+def make_sounds():
     """Two sounds of 2 s, each with its own frame times, some of them beyond the ends."""
     rng = np.random.default_rng(1)
     samples = rng.normal(0, 0.1, (2, 2 * RATE)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""In a process of its own: load saved networks, write their outputs, and train them, one after another; parts of networks are not trained.
+"""In a process of its own: load saved networks, write their outputs, and train them, one after another.
 
 Usage: other_backends_reference.py (jax | mirrored) FOLDER...
 
@@ -70,6 +70,7 @@ def try_recipe(path):
 
 
 def try_part(path):
+    """Predict only."""
     inputs = dict(np.load(path.with_suffix(".inputs.npz")))
     del inputs["part"]
     return keras.saving.load_model(path, compile=False).predict(inputs, verbose=0)

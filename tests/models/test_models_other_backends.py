@@ -24,12 +24,18 @@ pytestmark = pytest.mark.slow
 HERE = Path(__file__)
 
 
+def imported(path):
+    """A test file, as pytest imports it: by its bare name."""
+    path = HERE.parents[1] / path
+    sys.path.append(str(path.parent))
+    return importlib.import_module(path.stem)
+
+
 def contracts():
     """Every test class that inherits from `ModelContract`, by its file and name; no list of them needs to be kept."""
     for path in sorted(HERE.parents[1].rglob("test_*.py")):
         if path != HERE and "ModelContract" in path.read_text(encoding="utf-8"):
-            sys.path.append(str(path.parent))  # as pytest does: it imports test files by their bare names
-            importlib.import_module(path.stem)
+            imported(path)
     found, queue = {}, [ModelContract]
     while queue:
         contract = queue.pop()
@@ -102,7 +108,8 @@ def recipes(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
-    return Saved(tmp_path_factory.mktemp("parts"), PARTS, lambda name: (*PARTS[name](), {"part": True}))
+    folder = tmp_path_factory.mktemp("parts")
+    return Saved(folder, PARTS, lambda name: (*PARTS[name][0](folder), {"part": True}))
 
 
 @pytest.fixture(scope="module")
@@ -115,38 +122,52 @@ def mirrored(networks):
     run_process("mirrored", networks)
 
 
-def named(inputs, output):
-    return keras.Model({tensor.name: tensor for tensor in inputs}, {"output": output})
+def part(model, *inputs):
+    """A model with its inputs by name, and `output`."""
+    named = {tensor.name: tensor for tensor in model.inputs}
+    return keras.Model(named, {"output": model.output}), dict(zip(named, inputs))
 
 
-def expnet():
-    keras.utils.set_random_seed(0)
-    model = build_expnet(blocks=(1, 2, 3, 1), width=4, input_shape=(72, 70, 3), mean_image=np.full((64, 64, 3), 100.0))
+def expnet(folder):
+    test = imported("backbones/test_backbones_expnet.py")
+    weights = test.write_checkpoint(folder / "expnet.ckpt", test.random_variables())
+    options = {**test.SMALL, "input_shape": (72, 70, 3), "mean_image": np.full((test.SIDE, test.SIDE, 3), 100.0)}
     patches = np.random.default_rng(0).integers(0, 256, (2, 72, 70, 3)).astype("uint8")
-    return named(model.inputs, model.output), {model.inputs[0].name: patches}
+    return part(build_expnet(**options, weights=weights), patches)
 
 
-def log_mel():
-    sound = keras.Input((32000,), name="sound")
-    layer = LogMelSpectrogram(sample_rate=32000, n_fft=1024, hop_length=320, f_max=14000)
-    return named([sound], layer(sound)), {"sound": noises(32000)}
+def assert_expnet(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 
 
-def frame_audio():
-    model = build_frame_audio(1764)
-    starts = np.tile(np.arange(5, dtype="int32") * 882, (4, 1))
-    return named(model.inputs, model.output), {"samples": noises(8000), "starts": starts}
+def log_mel(_):
+    test = imported("backbones/test_backbones_log_mel.py")
+    return part(test.model_of(LogMelSpectrogram(**test.PUBLISHED[32000])), test.sounds(32000))
 
 
-def noises(samples):
-    """From loud to hardly audible, and silence at the end of all."""
-    found = np.random.default_rng(0).normal(0, [[0.3], [1e-2], [1e-4], [1e-6]], (4, samples)).astype("float32")
-    found[:, -samples // 4 :] = 0
-    return found
+def assert_log_mel(found, _):
+    test = imported("backbones/test_backbones_log_mel.py")
+    expected = test.reference(test.sounds(32000), **test.PUBLISHED[32000])
+    np.testing.assert_allclose(found, expected, atol=test.DECIBELS)
 
 
-PARTS = {"expnet": expnet, "log_mel": log_mel, "frame_audio": frame_audio}
-"""What goes before networks, each with inputs: it computes alike, and is not trained."""
+def frame_audio(_):
+    test = imported("features/test_features_frame_audio_graph.py")
+    model, sounds = build_frame_audio(test.LENGTH), test.make_sounds()
+    return part(model, *(sounds[tensor.name] for tensor in model.inputs))
+
+
+def assert_frame_audio(found, _):
+    test = imported("features/test_features_frame_audio_graph.py")
+    test.assert_same_features(found, test.reference(test.make_sounds()))
+
+
+PARTS = {
+    "expnet": (expnet, assert_expnet),
+    "log_mel": (log_mel, assert_log_mel),
+    "frame_audio": (frame_audio, assert_frame_audio),
+}
+"""What goes before networks and is not trained: makes the model and its inputs; checks the output under JAX."""
 
 
 def small_recipe(name):
@@ -197,9 +218,6 @@ def test_recipes_agree_and_learn_under_jax(name, recipes, request):
 @needs("jax", "jax")
 @pytest.mark.parametrize("name", PARTS)
 def test_parts_agree_under_jax(name, parts, request):
-    """Tests of their own hold what TensorFlow computes against librosa and other oracles."""
     expected = parts.outputs(name)["output"]
     request.getfixturevalue("jax")
-    found = parts.outputs_under("jax", name)["output"]
-    assert np.ptp(expected) > 1
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+    PARTS[name][1](parts.outputs_under("jax", name)["output"], expected)

@@ -171,8 +171,8 @@ def test_the_gates_matter(references):
     assert np.abs(outputs["arousal"] - reference["arousal"]).max() < 1e-5
 
 
-# The two whose files differ most, and which between them hold every layer. The other graphs are among VARIANTS, and the parameters of all
-# published files in tests/models/test_models_stat_lstm.py.
+# The two whose files differ most, and which between them hold every layer. The other graphs are among VARIANTS, and the
+# parameters of all published files in tests/models/test_models_stat_lstm.py.
 PUBLISHED = {"base": 27_771_840, "lstm_va": 81_459_150}
 
 
