@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from abaw_tf.compiling import compiled
+from abaw_tf.compiling import compiled, widest_vectors
 
 LANES = 128
 """Draws that are decided together."""
@@ -169,6 +169,7 @@ def bound(blocks, region, shared, margin, sums, reference, upper, possible, coun
     these are ahead of a reference, the winner at the region's centre; the lower bound is then the reference's, 0. The
     result is `counted` (blocks, 2 * BLOCK), and `possible` for the last of the blocks.
     """
+    widest_vectors()
     n, k = len(reference), len(upper)
     for index in range(len(blocks)):
         block, found = blocks[index], counted[index]
@@ -248,6 +249,7 @@ def count(packed, cells, single, regions, shared, prune, bound_margin, margin, r
     then (`few`, one per leaf). A vote is 1 in a class's own few bits of a whole number; as many votes are added up as
     these can hold. If one of them was too close, they are taken again one by one.
     """
+    widest_vectors()
     rows, scores, keys, votes, sums, reference, upper, possible, counted, left, voting = room
     n, k = len(reference), len(upper)
     padded = (n + 3) // 4 * 4

@@ -20,7 +20,7 @@ from abaw_tf.fusion.pruning import bound_margin, lead_margin, neighbours, region
 MAX_CLASSES = 32
 
 PLAIN_WORK = 1e9
-"""Multiplications that a process does in NumPy before it compiles: about a second's."""
+"""Multiplications that a process does in NumPy before it compiles: they take about as long as compiling."""
 
 PLAIN_DRAWS, PLAIN_FRAMES = 64, 128
 """Draws and frames that NumPy decides together: their scores stay in the processor's cache."""
@@ -30,6 +30,9 @@ LEAVES = 8
 
 STRETCH = 4096
 """Frames that are sorted together."""
+
+PACKING = 100
+"""Draws in whose time the frames are packed."""
 
 COUNTERS = 2**22
 """Counters per task, at most, unless one group of draws alone needs more."""
@@ -130,18 +133,18 @@ def _count_plainly(result, probabilities, cells, weights, progress):
 
 def _decisions(probabilities, frames, weights) -> np.ndarray:
     """Classes (draws, frames) by the rule of `averaging.fused_scores`."""
-    values = probabilities[:, frames].transpose(0, 2, 1).astype(np.float64)
+    values = probabilities[:, frames].transpose(2, 0, 1).astype(np.float64)
     if not np.isfinite(values).all():
         raise _not_finite(probabilities, frames[~np.isfinite(values).all(axis=(0, 1))][0])
-    weights = weights[:, :, None, None] if weights.ndim == 2 else weights[..., None]
-    scores = weights[:, 0] * values[0]
-    product = np.empty_like(scores)
-    for m in range(1, len(values)):
-        scores += np.multiply(weights[:, m], values[m], out=product)
-    highest, decisions = scores[:, 0].copy(), np.zeros((len(scores), len(frames)), np.int64)
-    for c in range(1, scores.shape[1]):
-        decisions[scores[:, c] > highest] = c
-        np.maximum(highest, scores[:, c], out=highest)
+    shape = len(weights), len(frames)
+    highest, decisions, score, product = np.full(shape, -np.inf), np.zeros(shape, np.int64), *np.empty((2, *shape))
+    for c, of_models in enumerate(values):
+        of_draws = weights if weights.ndim == 2 else weights[..., c]
+        np.multiply(of_draws[:, :1], of_models[0], out=score)
+        for m in range(1, len(of_models)):
+            score += np.multiply(of_draws[:, m, None], of_models[m], out=product)
+        decisions[score > highest] = c
+        np.maximum(highest, score, out=highest)
     return decisions
 
 
@@ -190,7 +193,7 @@ class _Counter:
         self.leaves = _Leaves(weights, self.n_classes, confusion_kernels.LANES)
 
     def pack(self, frames):
-        """`frames` in the layout of the kernels, but for those that all draws decide alike."""
+        """`frames` in the layout of the kernels, but for those that all draws decide alike, if these are many."""
         shape = self.n_models * self.n_classes, self.kernels.BLOCK
         blocks = np.zeros((-(-len(frames) // shape[1]), *shape), np.float32)
         bad, least = self.kernels.pack(self.source, frames, blocks)
@@ -200,8 +203,8 @@ class _Counter:
         if self.prune:
             number, winner = self._possible(blocks)[:, : len(frames)]
             alike = number == 1
-            np.add.at(settled, (self.cells[frames[alike]], winner[alike]), 1)
-            if alike.any():
+            if alike.sum() * len(self.leaves.weights) > PACKING * len(frames):
+                np.add.at(settled, (self.cells[frames[alike]], winner[alike]), 1)
                 frames = frames[~alike]
                 blocks = blocks[: -(-len(frames) // shape[1])]
                 self.kernels.pack(self.source, frames, blocks)
@@ -243,7 +246,8 @@ class _Counter:
         for start in range(0, len(frames), PLAIN_FRAMES):
             part = frames[start : start + PLAIN_FRAMES]
             decisions = _decisions(self.probabilities, part, self.leaves.weights[draws])
-            np.add.at(counts, (self.cells[part], decisions, np.arange(len(draws))[:, None]), 1)
+            counters = (self.cells[part] * self.n_classes + decisions) * len(draws) + np.arange(len(draws))[:, None]
+            np.add.at(counts.reshape(-1), counters.ravel(), 1)  # much faster with a single index
 
 
 class _Part(NamedTuple):
