@@ -288,7 +288,7 @@ def two_headed_model():
     )
 
 
-@pytest.mark.parametrize("name", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("name", [pytest.param("float32", marks=pytest.mark.slow), "mixed_float16"])
 def test_training_with_partly_labelled_outputs(rng, policy, tmp_path, name):
     """Every label is missing somewhere; the loss stays finite and falls, and the compiled model comes back from disk."""
     policy(name)

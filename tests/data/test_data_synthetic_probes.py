@@ -209,6 +209,7 @@ def probe(root, step, edition="abaw2"):
 
 
 @pytest.mark.slow
+@pytest.mark.study  # for CI the next test says enough
 def test_every_modality_tells_something_and_together_they_tell_more(tmp_path):
     scores = probe(make_synthetic(tmp_path / "d", progress=False), step=4)
     print("\n" + scores.round(3).to_string())

@@ -29,6 +29,8 @@ from abaw_tf.studies.real_clips import (
     write_tracks,
 )
 
+pytestmark = pytest.mark.slow  # the tracks of the clips alone take ten seconds
+
 LABELLED = ("video_grid/lrwp9a.mpg", "video_grid/sbwe5n.mpg", "video_pyfeat/single_face.mp4")
 BLOCK = 16
 OUTPUTS = ("expression", "valence", "arousal")
@@ -59,14 +61,8 @@ def clips(realdata, tmp_path_factory):
     return Clips(dataset, write_tracks(realdata, dataset, tmp_path_factory.mktemp("tracks")), to_va)
 
 
-# Quickly the one that remembers a block, on tracks.
-QUICK = ("lstm_va", "tracks")
 READS = [
-    pytest.param(
-        (derivation, reads),
-        id=f"{derivation}-{reads}",
-        marks=[] if (derivation, reads) == QUICK else [pytest.mark.slow],
-    )
+    pytest.param((derivation, reads), id=f"{derivation}-{reads}")
     for reads in ("tracks", "images")
     for derivation in do2020_real.DERIVATIONS
 ]
@@ -193,7 +189,7 @@ def test_predictions_are_those_of_blocks_made_by_hand(predicted, clips, trial):
     assert np.ptp(expected["valence"]) > 1e-3  # the frames are not all alike to these weights
 
 
-@pytest.mark.parametrize("trial", [pytest.param(APPEARS, marks=pytest.mark.slow), RETURNS])
+@pytest.mark.parametrize("trial", [APPEARS, RETURNS])
 def test_frame_by_frame_is_as_in_one_go(predicted, clips, trial):
     run, table = predicted
     assert do2020_real.online_difference(run, clips.dataset, trial, table, clips.stores) <= 1e-5
@@ -233,7 +229,6 @@ def test_images_may_come_in_portions(predicted, clips):
     assert_same(found, rows_of(table, RETURNS, clips.faces(RETURNS)))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("derivation", ["image_va", pytest.param("lstm_va", marks=pytest.mark.study)])
 def test_training_on_the_teachers_values_and_predicting_other_people(derivation, clips, tmp_path):
     folds = (("single_face",), ("lrwp9a",), ("sbwe5n",))
@@ -257,7 +252,6 @@ def test_training_on_the_teachers_values_and_predicting_other_people(derivation,
         assert do2020_real.online_difference(runs[0], clips.dataset, trial, table, clips.stores) <= 1e-5
 
 
-@pytest.mark.slow
 @pytest.mark.study
 def test_the_study(realdata, tmp_path):
     result = do2020_real.run(realdata, bootstrap=200, work=tmp_path / "work")

@@ -38,7 +38,9 @@ def try_network(path, how, scope):
     """Predict, and a few steps of training."""
     with scope():
         model = keras.saving.load_model(path, compile=False)
-        model.compile(keras.optimizers.SGD(0.1), loss=dict.fromkeys(model.output, "mse"), jit_compile=how == "jax")
+        losses = dict.fromkeys(model.output, "mse")
+        # Replicas in turn, without a graph: test_training_sequences trains with one.
+        model.compile(keras.optimizers.SGD(0.1), losses, jit_compile=how == "jax", run_eagerly=how == "mirrored")
     inputs = dict(np.load(path.with_suffix(".inputs.npz")))
     outputs = model.predict(inputs, batch_size=4, verbose=0)
     before = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]

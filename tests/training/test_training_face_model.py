@@ -138,7 +138,7 @@ def test_an_interrupted_run_ends_as_the_uninterrupted_one(faces, tmp_path):
 @pytest.mark.slow
 def test_the_small_recipe_tells_expressions_of_unseen_faces(tmp_path):
     """With few epochs and without the augmentation that makes them too few."""
-    root = make_synthetic_faces(tmp_path / "faces", "affectnet_npy", progress=False)
+    root = make_synthetic_faces(tmp_path / "faces", "affectnet_npy", 300, 70, progress=False)
     quick = {
         "image_size": 48,
         "learning_rate": 3e-3,

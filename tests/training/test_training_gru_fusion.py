@@ -298,6 +298,7 @@ def test_without_expnet_the_error_says_what_to_give(dataset, tmp_path):
     assert not (tmp_path / "run" / "features").exists()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_standardisation(run, dataset, stores, tmp_path):
     """Stopped after two epochs and gone on with: the same history as in one go."""
     import pandas as pd

@@ -117,9 +117,9 @@ def by_hand(model, stores, frames, block, stat, across_gaps):
 @pytest.mark.parametrize(
     ("derivation", "stat", "across_gaps"),
     [
-        pytest.param("lstm_va", "v0", True, marks=pytest.mark.slow),  # quick on images: test_training_stat_lstm_images
+        ("lstm_va", "v0", True),
         ("frames_va", "v1", False),
-        ("frames_va", "v1", True),
+        pytest.param("frames_va", "v1", True, marks=pytest.mark.slow),
         ("image_va", "v0", True),
     ],
 )
