@@ -10,7 +10,7 @@ VERSION = re.search(r'^__version__ = "(.+)"', (HERE / "abaw_tf/__init__.py").rea
 
 REQUIREMENTS = [
     "tensorflow>=2.16",
-    "keras>=3.4",
+    "keras>=3.8",  # 3.7 does not find single outputs by their names
     "numpy>=1.26",
     "scipy>=1.11",
     "pandas>=2.1",
@@ -28,7 +28,7 @@ REQUIREMENTS = [
     "lazy_loader>=0.4",
     "pyyaml>=6",
     "tqdm>=4.66",
-    "tyro>=0.8",
+    "tyro>=1.0.10",  # 1.0.3 takes class variables for fields under Python 3.10
 ]
 
 VGGFACE = ["keras-vggface>=0.6", "keras-applications>=1.0.8", "tf-keras>=2.16"]

@@ -109,7 +109,11 @@ def test_an_interrupted_run_does_not_go_on_with_tracks_of_another_network(synthe
     train_interrupted(recipe, dataset, tmp_path / "run", stores=stores)
     with pytest.raises(RunError, match="tracks differ"):
         train_eagerly(recipe, dataset, tmp_path / "run", stores=others)
-    assert train_eagerly(recipe, dataset, tmp_path / "run", stores=stores).finished
+    resumed = train_eagerly(recipe, dataset, tmp_path / "run", stores=stores)
+    whole = train_eagerly(recipe, dataset, tmp_path / "whole", stores=stores)
+    assert (resumed.card["resumed"], whole.card["resumed"]) == (2, 0)
+    assert resumed.card["weights_hash"] == whole.card["weights_hash"]
+    assert resumed.history_path.read_bytes() == whole.history_path.read_bytes()
 
 
 def test_a_finished_run_of_one_fold_is_not_taken_for_another(synthetic_root, stores, tmp_path):

@@ -91,6 +91,7 @@ def test_damaged_and_missing_images_are_left_out_and_counted(root, tmp_path):
     assert np.isfinite(run.card["scores"]["accuracy"])
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_the_run_on_another_dataset(run, tmp_path):
     root = make_synthetic_faces(tmp_path / "affectnet", "affectnet", n_train=56, n_validation=14, progress=False)
     recipe = tiny(initial_run=str(run.folder), epochs=1, batch_size=56, learning_rate=1e-9)

@@ -143,6 +143,7 @@ def write_tracks(dataset, folder, name, absent=(), dim=3):
     return store
 
 
+@pytest.mark.slow
 def test_what_one_modality_lacks_is_predicted_from_the_others(dataset, tmp_path):
     """A trial without a face, one that OpenFace alone missed, one without sound; one without anything has no prediction."""
     trials = dataset.trials("validation", "valence_arousal")["trial"].tolist()

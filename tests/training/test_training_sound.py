@@ -105,13 +105,8 @@ def test_predictions_are_the_models_own(run, dataset, stores):
     np.testing.assert_allclose(found, np.transpose(expected), atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("name", "changes"),
-    [
-        ("audio_cnn_lstm", {"target": "steps"}),
-        pytest.param("pann", {}, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "changes"), [("audio_cnn_lstm", {"target": "steps"}), ("pann", {})])
 def test_an_interrupted_run_ends_as_the_uninterrupted_one(name, changes, dataset, stores, tmp_path):
     recipe = tiny(name, **changes)
     whole = train_whole_and_resumed(recipe, dataset, tmp_path, stores=stores)

@@ -117,9 +117,9 @@ def by_hand(model, stores, frames, block, stat, across_gaps):
 @pytest.mark.parametrize(
     ("derivation", "stat", "across_gaps"),
     [
-        ("lstm_va", "v0", True),
+        pytest.param("lstm_va", "v0", True, marks=pytest.mark.slow),
         ("frames_va", "v1", False),
-        pytest.param("frames_va", "v1", True, marks=pytest.mark.slow),
+        ("frames_va", "v1", True),
         ("image_va", "v0", True),
     ],
 )
