@@ -66,7 +66,7 @@ def test_sums_of_0_997_are_renormalised_with_a_note_and_worse_ones_refused(csv):
     table = read_columns(csv(data), "frame=frame")
     np.testing.assert_allclose(predictions.probabilities(table), data[list(NAMES)] / 0.997)
     assert "4 rows of probabilities renormalised (sums 0.9970 to 0.9970)" in table.attrs["notes"]
-    data.loc[2, NAMES] *= 0.9
+    data.loc[2, list(NAMES)] *= 0.9
     with pytest.raises(PredictionError, match=r"mine.csv, line 4: the classes must sum to 1 .*scores=logit"):
         read_columns(csv(data), "frame=frame")
 
