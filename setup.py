@@ -10,7 +10,7 @@ VERSION = re.search(r'^__version__ = "(.+)"', (HERE / "abaw_tf/__init__.py").rea
 
 REQUIREMENTS = [
     "tensorflow>=2.16",
-    "keras>=3.8",  # 3.7 does not find single outputs by their names
+    "keras>=3.12",  # 3.10 does not find the metrics of a single output by its name
     "numpy>=1.26",
     "scipy>=1.11",
     "pandas>=2.1",
