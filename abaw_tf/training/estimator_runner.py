@@ -15,7 +15,7 @@ from abaw_tf.training.tracks import check_length, open_store
 
 
 def fit(run, dataset, train_table, stores, progress):
-    """Fit the run's estimator; return entries for the run card."""
+    """Fit the run's estimator; return it and entries for the run card."""
     recipe = run.recipe
     X, y, groups, seen = [], [], [], []
     began = time.perf_counter()
@@ -39,7 +39,7 @@ def fit(run, dataset, train_table, stores, progress):
     estimator = recipe.build().fit(X, y, groups=np.asarray(groups))
     with replacing(run.model_path) as path:
         estimator.save(path)
-    return {
+    return estimator, {
         "seconds": round(time.perf_counter() - began, 1),
         "weights_hash": hashlib.sha256(run.model_path.read_bytes()).hexdigest(),
         "training_examples": len(X),
@@ -50,8 +50,10 @@ def fit(run, dataset, train_table, stores, progress):
     }
 
 
-def predict(run, dataset, table, stores, progress):
+def predict(run, dataset, table, stores, progress, estimator=None):
     """Probabilities of every frame of the trials that have a face: means over the windows that cover it.
+
+    `estimator`: that of the run, where it is in memory already.
 
     Returns
     -------
@@ -61,7 +63,7 @@ def predict(run, dataset, table, stores, progress):
         ``{"expression": (n_rows, n_classes)}``.
     notes : list of str
     """
-    recipe, estimator = run.recipe, run.load_model()
+    recipe, estimator = run.recipe, run.load_model() if estimator is None else estimator
     store = _open_store(recipe, dataset, table, stores, progress)
     check_identities(run, {recipe.track().store: identity(store)})
     rows, outputs = [], []

@@ -21,7 +21,7 @@ STRATEGIES = ("default", "mirrored")
 
 
 def fit(run, dataset, train_table, validation_table, stores, strategy, progress):
-    """Train the run's model to its end, from its checkpoint if there is one; return entries for the run card."""
+    """Train the run's model to its end, from its checkpoint if there is one; return the best model and entries for the run card."""
     recipe = run.recipe
     data = (SoundTraining if hears(recipe) else FrameTraining)(run, dataset, train_table, validation_table)
     # Opened last: that may take hours, and what is wrong with the labels or the network is known before.
@@ -35,7 +35,7 @@ def fit(run, dataset, train_table, validation_table, stores, strategy, progress)
     with replacing(run.model_path) as path:
         best.save(path)  # loaded without its optimiser, whose state is two thirds of the file
     weights = data.class_weights
-    return {
+    return best, {
         "epochs": len(recorder.history),
         "best_epoch": recorder.best_epoch,
         "best_value": recorder.history[recorder.best_epoch][recipe.monitor],
@@ -80,8 +80,8 @@ def _train(model, recipe, data, recorder, progress):
     )
 
 
-def predict(run, dataset, table, stores, progress):
-    """Outputs of the trained model for the frames that it can see or hear.
+def predict(run, dataset, table, stores, progress, model=None):
+    """Outputs of the trained model for the frames that it can see or hear; of `model`, where that is in memory already.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def predict(run, dataset, table, stores, progress):
     kind = SoundFeed if hears(run.recipe) else FrameFeed
     feed = kind.for_prediction(run, dataset, table, stores, progress)
     check_identities(run, feed.tracks)
-    model = run.load_model()
+    model = run.load_model() if model is None else model
     feed.check(model)
     _without_xla_on_cpu(model)
     return feed.to_frames(model.predict(feed.inputs_in_order(), verbose=_verbosity(progress)))

@@ -95,13 +95,13 @@ def train(
     if isinstance(recipe, KerasRecipe):
         from abaw_tf.training import keras_runner
 
-        entries = keras_runner.fit(run, dataset, *tables, stores, strategy, progress)
+        model, entries = keras_runner.fit(run, dataset, *tables, stores, strategy, progress)
     else:
         from abaw_tf.training import estimator_runner
 
-        entries = estimator_runner.fit(run, dataset, tables[0], stores, progress)
+        model, entries = estimator_runner.fit(run, dataset, tables[0], stores, progress)
     run.update_card(**entries)
-    table = _predict(run, dataset, tables[1], stores, progress)
+    table = _predict(run, dataset, tables[1], stores, progress, model)
     predictions.write(table, run.predictions_path)
     run.update_card(status="finished", scores=_scores(table, tables[1][LABELS], dataset))
     for path in (run.folder / "checkpoint").glob("*"):
@@ -153,13 +153,13 @@ def predict(run, dataset, split="validation", stores=None, progress=True) -> pd.
     return _predict(run, dataset, table, stores, progress)
 
 
-def _predict(run, dataset, table, stores, progress):
+def _predict(run, dataset, table, stores, progress, model=None):
     recipe = run.recipe
     if isinstance(recipe, KerasRecipe):
         from abaw_tf.training import keras_runner as runner
     else:
         from abaw_tf.training import estimator_runner as runner
-    rows, outputs, notes = runner.predict(run, dataset, table.reset_index(drop=True), stores, progress)
+    rows, outputs, notes = runner.predict(run, dataset, table.reset_index(drop=True), stores, progress, model)
     outputs.pop("va_vector", None)  # trained beside valence and arousal, and no column of a prediction table
     for name in outputs.keys() & set(run.card.get("untrained_outputs", ())):
         outputs.pop(name)

@@ -98,6 +98,19 @@ def finished_run(folder):
     return run
 
 
+_last_model = (None, None)
+
+
+def _model_of(run):
+    """The run's model, kept until that of another file is asked for: a training with tracks of two layers needs it four times."""
+    global _last_model
+    file = run.model_path
+    written = (file.resolve(), file.stat().st_mtime_ns) if file.is_file() else None
+    if written is None or written != _last_model[0]:
+        _last_model = (written, run.load_model())
+    return _last_model[1]
+
+
 def extract_with_run(folder, layer, dataset, trials, progress=True, store_root=None):
     """Compute the output of a layer of a trained model for every crop, or reuse what is there, in `store_root` or ``<run>/features``.
 
@@ -110,7 +123,7 @@ def extract_with_run(folder, layer, dataset, trials, progress=True, store_root=N
     images = [need for need in run.recipe.inputs().values() if isinstance(need, Images)]
     if len(run.recipe.inputs()) != 1 or len(images) != 1:
         raise RunError(f"{run.folder}: only a model of single face crops gives a track. Received: {run.recipe.name}")
-    extractor = KerasExtractor(run.load_model(), layer, name=f"{run.recipe.name}-{layer}")
+    extractor = KerasExtractor(_model_of(run), layer, name=f"{run.recipe.name}-{layer}")
     report = extract(
         dataset,
         extractor,

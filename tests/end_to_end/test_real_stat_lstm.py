@@ -76,6 +76,8 @@ def predicted(request, clips, tmp_path_factory):
     if reads == "images":
         changes = {**do2020_real.ON_IMAGES, "faces": clips.images(RETURNS, do2020_real.ON_IMAGES["image_size"])}
     run = do2020_real.untrained_run(derivation, tmp_path_factory.mktemp("run"), **changes)
+    model = run.load_model()
+    run.load_model = lambda: model  # loaded once for all that is asked of it
     return run, training.predict(run, clips.dataset, None, clips.stores, progress=False)
 
 

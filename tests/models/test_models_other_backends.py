@@ -19,6 +19,7 @@ from abaw_tf.backbones.log_mel import LogMelSpectrogram
 from abaw_tf.features.frame_audio_graph import build_frame_audio
 from abaw_tf.training import RECIPES, KerasRecipe, Recipe
 from abaw_tf.training.needs import Images, Sound, Track
+from abaw_tf.training.sound_feed import hears
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__)
@@ -46,6 +47,8 @@ def contracts():
 
 
 CONTRACTS = contracts()
+# Under JAX, which compiles every network for seconds, these train beside the recipes: no small recipe has their layers.
+TRAINED_UNDER_JAX = ("models_gru_fusion-TestBiLstmContract", "models_stat_lstm_contract-TestFramesContract")
 KERAS_RECIPES = [name for name in RECIPES if issubclass(RECIPES[name], KerasRecipe)]
 
 
@@ -62,7 +65,7 @@ class Saved:
                 model, inputs, more = make(name)
                 model.save(folder / f"{name}.keras")
                 np.savez(folder / f"{name}.inputs.npz", **inputs, **more)
-                self.expected[name] = model.predict(inputs, verbose=0)
+                self.expected[name] = {key: np.asarray(y) for key, y in model(inputs, training=False).items()}
             except Exception as error:
                 self.expected[name] = error
 
@@ -96,7 +99,7 @@ def run_process(how, *saved):
 def networks(tmp_path_factory):
     def make(name):
         contract = CONTRACTS[name]()
-        return contract.seeded(), contract.inputs(4), {}
+        return contract.seeded(), contract.inputs(4), {"trained_under_jax": name in TRAINED_UNDER_JAX}
 
     return Saved(tmp_path_factory.mktemp("networks"), CONTRACTS, make)
 
@@ -177,6 +180,8 @@ def small_recipe(name):
     """
     keras.utils.set_random_seed(0)
     recipe = Recipe.from_preset(name, "small")
+    if hears(recipe):
+        recipe = recipe.replace(window_seconds=0.4)
     model = recipe.build()
     rng, kinds, inputs = np.random.default_rng(0), np.arange(16) % 4, {}
     for key, need in recipe.inputs().items():
@@ -193,14 +198,15 @@ def small_recipe(name):
 @pytest.mark.parametrize("name", CONTRACTS)
 @pytest.mark.parametrize("how", [pytest.param("jax", marks=needs("jax", "jax")), "mirrored"])
 def test_other_backends_and_replicas_agree_and_train(how, name, networks, request):
-    """Under JAX, and under a MirroredStrategy over two logical processors."""
+    """Under JAX, where most of them train as the network of a recipe, and under a MirroredStrategy over two logical processors."""
     expected = networks.outputs(name)
     request.getfixturevalue(how)
     found = networks.outputs_under(how, name)
     for output, values in expected.items():
         np.testing.assert_allclose(found[output], values, atol=1e-4)
-    assert np.isfinite(found["losses"]).all()
-    assert not found["unchanged"].tolist()
+    if how == "mirrored" or name in TRAINED_UNDER_JAX:
+        assert np.isfinite(found["losses"]).all()
+        assert not found["unchanged"].tolist()
 
 
 @needs("jax", "jax")
@@ -211,6 +217,7 @@ def test_recipes_agree_and_learn_under_jax(name, recipes, request):
     found = recipes.outputs_under("jax", name)
     for output, values in expected.items():
         np.testing.assert_allclose(found[output], values, atol=1e-4)
+    assert not found["unchanged"].tolist()
     # Dropout keeps it unsteady. With other seeds than the script's, the last quarter has a mean of at most .7 of the first epoch's loss.
     assert found["losses"][-4:].mean() < 0.85 * found["losses"][0], found["losses"]
 

@@ -22,9 +22,9 @@ def train_interrupted(recipe, dataset, folder, after=0, **options):
             train_eagerly(recipe, dataset, folder, **options)
 
 
-def train_whole_and_resumed(recipe, dataset, folder, **options):
-    """Train in one go, and again with an interruption: the same history and weights. Returns the first of these runs."""
-    whole = train_eagerly(recipe, dataset, folder / "whole", **options)
+def train_whole_and_resumed(recipe, dataset, folder, whole=None, **options):
+    """Train in one go, unless the run of that is given, and again with an interruption: the same history and weights."""
+    whole = whole or train_eagerly(recipe, dataset, folder / "whole", **options)
     train_interrupted(recipe, dataset, folder / "resumed", **options)
     resumed = train_eagerly(recipe, dataset, folder / "resumed", **options)
     assert (whole.card["resumed"], resumed.card["resumed"]) == (0, 1)

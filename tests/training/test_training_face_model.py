@@ -132,8 +132,8 @@ def test_face_images_are_predicted_where_they_can_be_read(run, root):
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_ends_as_the_uninterrupted_one(faces, tmp_path):
-    train_whole_and_resumed(tiny(), faces, tmp_path)
+def test_an_interrupted_run_ends_as_the_uninterrupted_one(run, faces, tmp_path):
+    train_whole_and_resumed(tiny(), faces, tmp_path, whole=run)
 
 
 @pytest.mark.slow

@@ -1,11 +1,12 @@
 """The recipe `stat_lstm` on stored tracks: every derivation, its predictions frame by frame, its score, exact resumption."""
 
+import contextlib
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
-from eager import train_eagerly
+from eager import eagerly, train_eagerly
 from interruption import train_whole_and_resumed
 from stat_lstm_runs import face_run, tiny, untrained, usable, write_stores
 
@@ -60,12 +61,19 @@ def assert_every_frame_has_a_value(table, frames):
 
 
 @pytest.mark.parametrize(
-    "derivation",
-    [pytest.param(name, marks=() if name == "image" else pytest.mark.slow) for name in PRESETS],  # one shows the path
+    ("derivation", "changes", "strategy"),
+    [
+        ("image", {}, None),  # one that is quick shows the path
+        *[pytest.param(name, {}, None, marks=pytest.mark.slow) for name in ("lstm", "frames", "image_va")],
+        pytest.param("lstm_va", {"lstm_layers": 1}, "mirrored", marks=pytest.mark.slow),
+        pytest.param("frames_va", {"precision": "mixed_float16"}, "default", marks=pytest.mark.slow),
+    ],
 )
-def test_every_derivation_trains_on_the_tracks_of_a_face_model(dataset, face, tmp_path, derivation):
-    recipe = tiny(derivation, face_run=str(face.folder), block=4)
-    run = train_eagerly(recipe, dataset, tmp_path / "run")
+def test_every_derivation_trains_on_the_tracks_of_a_face_model(dataset, face, tmp_path, derivation, changes, strategy):
+    """Those with a strategy with their graph, the others without."""
+    recipe = tiny(derivation, face_run=str(face.folder), block=4, **changes)
+    with contextlib.nullcontext() if strategy else eagerly():
+        run = train(recipe, dataset, tmp_path / "run", strategy=strategy or "default", progress=False)
     history = pd.read_csv(run.history_path)
     losses = {name.removesuffix("_loss") for name in history if name.endswith("_loss") and not name.startswith("val_")}
     table = predictions.read(run.predictions_path)
@@ -77,6 +85,10 @@ def test_every_derivation_trains_on_the_tracks_of_a_face_model(dataset, face, tm
     assert "va_vector" not in table.columns
     assert np.isfinite(history.to_numpy()).all()
     assert history["val_score"].between(-1, 1).all()
+    types = {layer.compute_dtype for layer in run.load_model().get_layer("head").layers}
+    assert ("float16" in types) == (recipe.precision == "mixed_float16")
+    if PRESETS[derivation].valence_arousal:
+        assert run.card["best_value"] == pytest.approx(score(run, dataset), abs=2e-3)
 
 
 def test_the_score_selects_the_epoch_and_is_that_of_the_frames_with_a_face(trained, dataset):
@@ -223,17 +235,6 @@ def test_an_interrupted_run_ends_as_the_uninterrupted_one(dataset, face, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("precision", "strategy"), [("mixed_float16", "default"), ("float32", "mirrored")])
-def test_other_precisions_and_strategies(dataset, face, tmp_path, precision, strategy):
-    recipe = tiny(face_run=str(face.folder), precision=precision, block=4, lstm_layers=1)
-    run = train(recipe, dataset, tmp_path / "run", strategy=strategy, progress=False)
-    policies = {layer.compute_dtype for layer in run.load_model().get_layer("head").layers}
-    assert ("float16" in policies) == (precision == "mixed_float16")
-    assert_every_frame_has_a_value(predictions.read(run.predictions_path), all_frames(dataset))
-    assert run.card["best_value"] == pytest.approx(score(run, dataset), abs=2e-3)
-
-
-@pytest.mark.slow
 def test_the_third_edition_has_eight_classes(tmp_path, face):
     from abaw_tf.data import make_synthetic
 
@@ -242,9 +243,8 @@ def test_the_third_edition_has_eight_classes(tmp_path, face):
     )
     dataset = AffWild2(root, "abaw3")
     stores = write_stores(dataset, tmp_path / "stores", n_classes=8, dim=DIM)
-    recipe = tiny("frames", n_features=DIM, edition="abaw3", epochs=1)
-    run = train_eagerly(recipe, dataset, tmp_path / "run", stores=stores)
-    table = predictions.read(run.predictions_path)
+    run = untrained(tmp_path / "run", tiny("frames", n_features=DIM, edition="abaw3"))
+    table = predict(run, dataset, stores=stores, progress=False)
     assert "p_Other" in table.columns
     np.testing.assert_allclose(predictions.probabilities(table).sum(axis=1), 1)
     with pytest.raises(RunError, match=r"takes 8 numbers per frame as `probabilities`.*edition.*tracks of 7"):
