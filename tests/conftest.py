@@ -101,3 +101,13 @@ def synthetic_root(tmp_path_factory) -> Path:
         seconds=4.0,
         progress=False,
     )
+
+
+@pytest.fixture(scope="session")
+def many_faces(tmp_path_factory) -> Path:
+    """Synthetic faces, enough to learn expressions from; rendered once for all processes of pytest-xdist."""
+    from abaw_tf.data import make_synthetic_faces
+
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "many_faces"
+    return make_synthetic_faces(root, "affectnet_npy", n_train=300, n_validation=70, progress=False)

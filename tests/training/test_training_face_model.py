@@ -137,9 +137,8 @@ def test_an_interrupted_run_ends_as_the_uninterrupted_one(run, faces, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_small_recipe_tells_expressions_of_unseen_faces(tmp_path):
+def test_the_small_recipe_tells_expressions_of_unseen_faces(many_faces, tmp_path):
     """With few epochs and without the augmentation that makes them too few."""
-    root = make_synthetic_faces(tmp_path / "faces", "affectnet_npy", 300, 70, progress=False)
     quick = {
         "image_size": 48,
         "learning_rate": 3e-3,
@@ -149,7 +148,7 @@ def test_the_small_recipe_tells_expressions_of_unseen_faces(tmp_path):
         "epochs": 4,
     }
     recipe = Recipe.from_preset("face_model", "small", **quick)
-    run = train(recipe, FaceImages(root), tmp_path / "run", progress=False)
+    run = train(recipe, FaceImages(many_faces), tmp_path / "run", progress=False)
     scores = run.card["scores"]
     assert scores["accuracy"] > 2.5 / 7  # the classes are equally frequent
     assert scores["macro_f1"] > 2 / 7

@@ -59,11 +59,10 @@ def test_it_is_trained_before_the_kernel_elm(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_small_recipe_tells_expressions_of_unseen_faces(tmp_path):
+def test_the_small_recipe_tells_expressions_of_unseen_faces(many_faces, tmp_path):
     """Of fewer pixels, with larger steps, without dropout: it then needs fewer epochs."""
-    root = make_synthetic_faces(tmp_path / "faces", "affectnet_npy", progress=False)
     recipe = Recipe.from_preset("vgg_fer", "small", image_size=48, learning_rate=1e-3, dropout=0.0, epochs=14)
-    run = train(recipe, FaceImages(root), tmp_path / "run", progress=False)
+    run = train(recipe, FaceImages(many_faces), tmp_path / "run", progress=False)
     scores = run.card["scores"]
     assert scores["accuracy"] > 2.5 / 7  # the classes are equally frequent
     assert scores["macro_f1"] > 2 / 7
